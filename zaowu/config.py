@@ -1,0 +1,109 @@
+"""What can be chosen. Plain frozen dataclasses, at most 20 fields each, saved as JSON and read back strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from zaowu.errors import UserError, nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionConfig:
+    """How a token knows its place: a learned vector, a fixed sinusoid, or a rotation of queries and keys."""
+
+    kind: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
+    max_positions: int = 512  # learned only: rows of the table
+    base: float = 10000.0  # sinusoidal and rotary: longest wavelength / 2 pi
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionConfig:
+    num_heads: int = 4
+    num_groups: int = 0  # key/value heads; 0 = as many as num_heads
+    dropout: float = 0.0
+    bias: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrunkConfig:
+    """The shape of the Transformer. Defaults are BERT's switches at a small size."""
+
+    dim: int = 256
+    num_layers: int = 4
+    ffn_dim: int = 1024
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu"] = "gelu"
+    norm: Literal["layer", "rms"] = "layer"
+    norm_place: Literal["after", "before"] = "after"
+    norm_eps: float = 1e-12
+    residual: Literal["plain", "rezero"] = "plain"
+    dropout: float = 0.1
+    num_segments: int = 2  # 0: no segment vectors
+    entry_norm: bool = True
+    causal: bool = False
+    positions: PositionConfig = field(default_factory=PositionConfig)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained; what is None is filled in by the rule (`train/rule.py`) from the data."""
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    warmup: float = 0.06  # share of all steps
+    weight_decay: float = 0.01
+    clip: float = 1.0  # bound of the gradient's norm over all weights
+    patience: int = 2  # evaluations without a gain before stopping
+    label_smoothing: float = 0.0
+    layer_decay: float = 1.0  # each layer's rate is this times the one above it
+    class_weights: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = 0
+    threads: int | None = None
+    time_limit: float | None = None  # seconds
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A config as JSON-ready data."""
+    return dataclasses.asdict(config)
+
+
+def from_plain(kind: type[T], data: Any, *, where: str) -> T:
+    """The strict inverse of `to_plain`: unknown names, wrong types and missing choices are a `UserError`.
+
+    `where` is the file that the data came from. Nothing is imported, allocated or run on account of the data.
+    """
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: expected an object for {kind.__name__}, got {type(data).__name__}.")
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in data.items():
+        if name not in hints:
+            raise UserError(f"{where}: unknown setting '{name}'.{nearest(name, hints)}")
+        values[name] = _checked(hints[name], value, where=f"{where}, '{name}'")
+    return kind(**values)
+
+
+def _checked(hint: Any, value: Any, *, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_plain(hint, value, where=where)  # type: ignore[arg-type]
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise UserError(f"{where}: expected one of {', '.join(map(str, args))}, got {value!r}.")
+    options = args if args and origin is not Literal else (hint,)
+    if value is None and type(None) in options:
+        return None
+    for option in options:
+        if option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if option in (int, str, bool) and type(value) is option:
+            return value
+    names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise UserError(f"{where}: expected {names}, got {value!r}.")

@@ -1,0 +1,1 @@
+"""Raw files -> typed columns: `read` -> `schema` -> `check` -> `split`. No torch here."""

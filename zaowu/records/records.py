@@ -1,0 +1,102 @@
+"""The data that the rooms of `records/` hand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One row that cannot be used: `row` is its number as a person counts (the first line of a file is 1)."""
+
+    source: str
+    row: int
+    column: str | None
+    problem: str  # "expected a label, got nothing"
+
+    def __str__(self) -> str:
+        column = f", column '{self.column}'" if self.column else ""
+        return f"{self.source}, row {self.row}{column}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a source holds, before anything is judged: every column as it was read.
+
+    frame: columns are strings unless the file itself has types (Parquet, JSON lines, frames).
+    rows: (N,) int64, each record's row number in the source, as a person counts.
+    """
+
+    frame: pl.DataFrame
+    rows: np.ndarray
+    source: str
+    notes: tuple[str, ...] = ()  # what reading had to decide: encoding, separator, no header
+    bad_rows: tuple[BadRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column is taken for, and why."""
+
+    name: str
+    role: str  # "input", "target", "group", "slice", "ignored"
+    kind: str  # "text", "category", "number", "date", "id", "empty"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table in their order. Plain data: it is saved in a run and read back."""
+
+    columns: tuple[Column, ...]
+
+    def named(self, role: str) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if column.role == role)
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        return self.named("input")
+
+    @property
+    def target(self) -> Column | None:
+        return next(iter(self.named("target")), None)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Usable records, column by column; row i of every column is record i.
+
+    frame: the schema's columns; text and labels are strings without nulls (the target may be absent).
+    rows: (N,) int64, row numbers in the source. source: its name, for messages.
+    ids: (N,) uint64, hash of the normalised inputs: equal content has equal ids. All chance hangs on it.
+    groups: (N,) uint64, hash of the group column, or `ids` where there is none. Equal groups stay on one side.
+    """
+
+    frame: pl.DataFrame
+    rows: np.ndarray
+    ids: np.ndarray
+    groups: np.ndarray
+    source: str
+    schema: Schema
+    skipped: tuple[BadRow, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def values(self, name: str) -> list:
+        """One column as a Python list."""
+        return self.frame.get_column(name).to_list()
+
+    def take(self, index: np.ndarray) -> Records:
+        """The records at `index` (integers or a boolean mask), in that order."""
+        index = np.flatnonzero(index) if index.dtype == bool else index
+        return replace(
+            self,
+            frame=self.frame[index],
+            rows=self.rows[index],
+            ids=self.ids[index],
+            groups=self.groups[index],
+        )
