@@ -1,0 +1,25 @@
+# `make demo` and `make test` do all the set-up on a fresh machine; each also works a second time.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench-data clean
+
+demo: .venv/installed
+	$(BIN)/zaowu demo --out runs/demo --overwrite
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv

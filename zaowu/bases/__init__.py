@@ -1,0 +1,1 @@
+"""A name -> a local folder of config.json, tokenizer files and model.safetensors. No torch here."""

@@ -1,0 +1,1 @@
+"""One file per modality: raw value -> features (numpy) -> vectors (an embedder)."""

@@ -1,0 +1,1 @@
+"""Pre-training without labels: a target whose answer is made from the record."""

@@ -1,0 +1,1 @@
+"""One file per kind of answer: features, head, loss, decoding."""

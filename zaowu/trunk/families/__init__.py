@@ -1,0 +1,1 @@
+"""One file per family of published checkpoints: two pure functions over plain data."""
