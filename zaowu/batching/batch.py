@@ -7,6 +7,7 @@ Masks are boolean, True = real.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,3 +37,46 @@ class Batch:
     ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     index: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def collate(
+    group: str,
+    rows: list[dict[str, np.ndarray]],
+    specs: Mapping[str, tuple[type, float]],
+    *,
+    targets: Mapping[str, np.ndarray] | None = None,
+    weights: np.ndarray | None = None,
+    index: np.ndarray | None = None,
+) -> Batch:
+    """Pads `rows`, the features of B items of one column group, to their longest.
+
+    specs: feature -> (numpy dtype, pad value). targets: name -> (B, ...); negative integers mean "no answer".
+    Raises ValueError for no rows.
+    """
+    if not rows:
+        raise ValueError("a batch needs at least one row")
+    sizes = np.array([len(next(iter(row.values()))) for row in rows])
+    width = int(sizes.max())
+    mask = np.arange(width) < sizes[:, None]  # (B, T)
+    features = {}
+    for name, (dtype, pad) in specs.items():
+        shape = rows[0][name].shape[1:]
+        padded = np.full((len(rows), width, *shape), pad, dtype)
+        for row, size, out in zip(rows, sizes, padded, strict=True):
+            out[:size] = row[name]
+        features[name] = torch.from_numpy(padded)
+    positions = torch.arange(width).expand(len(rows), width)
+    answers = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in (targets or {}).items()}
+    return Batch(
+        inputs={group: features},
+        mask=torch.from_numpy(mask),
+        positions=positions,
+        segments=torch.zeros_like(positions),
+        targets=answers,
+        target_mask={
+            name: value >= 0 if not value.is_floating_point() else torch.isfinite(value)
+            for name, value in answers.items()
+        },
+        weights=torch.ones(len(rows)) if weights is None else torch.from_numpy(weights.astype(np.float32)),
+        index=np.arange(len(rows)) if index is None else index,
+    )

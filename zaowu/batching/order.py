@@ -1,0 +1,51 @@
+"""Which records make a batch, and in which order: functions of (seed, epoch, record id), never of a generator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BUCKET = 50  # batches that are sorted by length together: enough to waste little, few enough to stay random
+
+
+def chance(ids: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
+    """(N,) uint64 that look random and depend on nothing but the id, the seed and the epoch.
+
+    The finaliser of splitmix64 (Steele, Lea and Flood 2014), twice.
+    """
+    state = ids.astype(np.uint64, copy=True)
+    for salt in (seed, epoch):
+        with np.errstate(over="ignore"):
+            state = state + np.uint64((salt * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) % 2**64)
+            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            state = state ^ (state >> np.uint64(31))
+    return state
+
+
+def train_batches(
+    lengths: np.ndarray, ids: np.ndarray, *, batch_size: int, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """Batches of similar length in random order, each an index array of at most `batch_size` items.
+
+    Every item appears exactly once. lengths, ids: (N,).
+    """
+    order = np.argsort(chance(ids, seed=seed, epoch=epoch), kind="stable")
+    batches = []
+    for start in range(0, len(order), BUCKET * batch_size):
+        bucket = order[start : start + BUCKET * batch_size]
+        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
+        batches += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
+    places = chance(np.arange(len(batches), dtype=np.uint64), seed=seed, epoch=~epoch % 2**32)
+    return [batches[i] for i in np.argsort(places, kind="stable")]
+
+
+def predict_batches(lengths: np.ndarray, *, max_tokens: int = 4096, max_items: int = 64) -> list[np.ndarray]:
+    """Batches for prediction: sorted by length, padded size at most `max_tokens` (a single longer item goes alone)."""
+    order = np.argsort(lengths, kind="stable")
+    batches, start = [], 0
+    for end in range(1, len(order) + 1):
+        full = end - start == max_items
+        if end == len(order) or full or (end - start + 1) * lengths[order[end]] > max_tokens:
+            batches.append(order[start:end])
+            start = end
+    return batches

@@ -1,0 +1,179 @@
+"""Text: one or several columns of words -> token ids -> token vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from zaowu.errors import UserError
+from zaowu.inputs import Feature, Item
+from zaowu.inputs.text.codec import Codec
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from zaowu.inputs.text.embedder import TokenEmbedding
+
+KIND = "text"
+LENGTH_BINS = 12
+MAX_TRAIN_WINDOWS = 8  # of one very long record in one epoch; prediction reads every window
+
+
+def guess(values: pl.Series) -> str | None:
+    """Text is strings that mostly differ and are more than a code: spaces, or several Chinese characters."""
+    import polars as pl
+
+    if values.dtype != pl.String:
+        return None
+    sample = values.drop_nulls().head(2000)
+    sample = sample.filter(sample.str.strip_chars() != "")
+    if sample.is_empty():
+        return None
+    letters = sample.str.count_matches(r"\p{L}")
+    han = sample.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
+    words = sample.str.count_matches(r"\S+")
+    wordy = float(((words >= 2) & (letters >= 2) | (han >= 2)).mean() or 0)
+    different = sample.n_unique() / len(sample)
+    if wordy < 0.5 or (different < 0.1 and sample.n_unique() < 50):
+        return None
+    mean = float(sample.str.len_chars().mean() or 0)  # type: ignore[arg-type]
+    return f"words, {mean:.0f} characters on average, {different:.0%} different"
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the training texts are, in tokens, and what happened to those over the limit."""
+
+    mean: float
+    longest: int
+    over_limit: int
+    limit: int
+    treatment: str
+    unknown_share: float
+    histogram: tuple[tuple[int, int], ...]  # (upper edge in tokens, count)
+
+
+class Input:
+    """The text columns of a record as one row of tokens; one codec and one embedding for all of them."""
+
+    kind = KIND
+
+    def __init__(
+        self, columns: Sequence[str], codec: Codec, *, max_tokens: int = 512, long: str = "window"
+    ) -> None:
+        self.columns, self.codec = tuple(columns), codec
+        self.max_tokens, self.long = max_tokens, long
+        self.before, self.after = codec.frame()
+
+    @classmethod
+    def fit(
+        cls,
+        columns: Sequence[str],
+        values: Sequence[Sequence[str]],
+        *,
+        base: Path | None,
+        trim: Literal["auto", "off"] = "auto",
+        max_tokens: int = 512,
+        long: Literal["window", "truncate"] = "window",
+    ) -> tuple[Input, np.ndarray | None]:
+        """Learns the pieces from training values, one sequence per column.
+
+        base: a folder with tokenizer files, or None to learn pieces from the texts alone.
+        Returns the input, and which rows of the base's token table it keeps (None = all, in order).
+        """
+        texts = [text for column in values for text in column]
+        kept = None
+        if base is None:
+            codec = Codec.train(texts)
+        else:
+            codec = Codec.from_folder(base)
+            if trim == "auto":
+                codec, kept = codec.trimmed(texts)
+        return cls(columns, codec, max_tokens=max_tokens, long=long), kept
+
+    @property
+    def specs(self) -> dict[str, Feature]:
+        return {"ids": Feature(np.int32, pad=self.codec.pad_id)}
+
+    def features(self, *values: Sequence[str], training: bool = False) -> list[Item]:
+        """One item per record, or one per window of a record that is longer than `max_tokens`.
+
+        values: one sequence per column, in the order of `columns`. training: at most `MAX_TRAIN_WINDOWS` windows
+        a record, evenly spread.
+        """
+        items = []
+        for record, ids in enumerate(self.codec.encode(*values)):
+            windows = self.windows(ids)
+            if training and len(windows) > MAX_TRAIN_WINDOWS:
+                chosen = np.linspace(0, len(windows) - 1, MAX_TRAIN_WINDOWS).round().astype(int)
+                windows = [windows[i] for i in chosen]
+            items.extend(Item({"ids": window}, record, 1 / len(windows)) for window in windows)
+        return items
+
+    def windows(self, ids: np.ndarray) -> list[np.ndarray]:
+        """`ids` (T,) as pieces of at most `max_tokens`, each with its own special pieces; nothing is dropped."""
+        if len(ids) <= self.max_tokens:
+            return [ids]
+        bare = ids[len(self.before) : len(ids) - len(self.after)]
+        room = self.max_tokens - len(self.before) - len(self.after)
+        starts = range(0, len(bare), room) if self.long == "window" else (0,)
+        return [np.concatenate([self.before, bare[i : i + room], self.after]) for i in starts]
+
+    def lengths(self, items: Sequence[Item], num_records: int) -> Lengths:
+        """What the report says about the lengths of `items`, the windows of `num_records` records."""
+        per_record = np.zeros(num_records, np.int64)
+        unknown = total = 0
+        for item in items:
+            per_record[item.record] += item.length
+            unknown += int((item.features["ids"] == self.codec.unknown_id).sum())
+            total += item.length
+        windows = np.bincount([item.record for item in items], minlength=num_records)
+        edges = np.unique(np.linspace(0, max(1, per_record.max()), LENGTH_BINS + 1).round().astype(int))
+        counts, _ = np.histogram(per_record, edges)
+        over = (
+            int((windows > 1).sum()) if self.long == "window" else int((per_record >= self.max_tokens).sum())
+        )
+        return Lengths(
+            mean=float(per_record.mean()),
+            longest=int(per_record.max()),
+            over_limit=over,
+            limit=self.max_tokens,
+            treatment=self.long,
+            unknown_share=unknown / max(1, total),
+            histogram=tuple(zip(edges[1:].tolist(), counts.tolist(), strict=True)),
+        )
+
+    def unknown_shares(self, items: Sequence[Item], num_records: int) -> np.ndarray:
+        """(N,) share of each record's pieces that the vocabulary does not know."""
+        unknown, total = np.zeros(num_records), np.zeros(num_records)
+        for item in items:
+            ids = item.features["ids"]
+            unknown[item.record] += (ids == self.codec.unknown_id).sum()
+            total[item.record] += len(ids) - self.codec.num_special
+        return unknown / np.maximum(total, 1)
+
+    def embedder(self, dim: int) -> TokenEmbedding:
+        from zaowu.inputs.text.embedder import TokenEmbedding
+
+        return TokenEmbedding(self.codec.num_pieces, dim, pad_id=self.codec.pad_id)
+
+    def state(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "max_tokens": self.max_tokens, "long": self.long}
+
+    @classmethod
+    def from_state(cls, state: Any, folder: Path, *, where: str) -> Input:
+        """The input that a saved run describes; its tokenizer files lie in `folder`. Raises UserError if hostile."""
+        columns, max_tokens, long = (state.get(key) for key in ("columns", "max_tokens", "long"))
+        if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
+            raise UserError(f"{where}: expected a list of column names, got {columns!r}.")
+        if (
+            type(max_tokens) is not int
+            or not 8 <= max_tokens <= 1_000_000
+            or long not in ("window", "truncate")
+        ):
+            raise UserError(f"{where}: expected max_tokens and long, got {max_tokens!r} and {long!r}.")
+        return cls(columns, Codec.from_folder(folder), max_tokens=max_tokens, long=long)

@@ -1,0 +1,157 @@
+"""Text <-> token ids: one `Codec`, built from the tokenizer files of a base, for inputs and answers alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zaowu.errors import UserError
+from zaowu.inputs.text.scripts import is_written_in, scripts_of
+
+FILES = ("tokenizer.json", "tokenizer_config.json")
+CHUNK = 2000  # texts tokenised at once: the library works on them in parallel
+ROLES = ("unk_token", "pad_token", "cls_token", "sep_token", "bos_token", "eos_token", "mask_token")
+
+
+class Codec:
+    """A tokenizer with the names of its special pieces.
+
+    Everything that is done to a text (normalising included) is inside the tokenizer files, so that any
+    library that reads them gives the same ids. pad_id, unknown_id: ints. max_tokens: the longest row that the
+    base was trained on, special pieces included.
+    """
+
+    def __init__(self, spec: dict[str, Any], settings: dict[str, Any], *, where: str) -> None:
+        from tokenizers import Tokenizer
+
+        self.spec, self.settings, self.where = spec, settings, where
+        try:
+            self.tokenizer = Tokenizer.from_str(json.dumps(spec))
+        except Exception as error:  # the library raises nothing narrower
+            raise UserError(f"{where}: the tokenizer file cannot be used ({error}).") from error
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.special = {role: settings[role] for role in ROLES if isinstance(settings.get(role), str)}
+        self.pad_id = self._id("pad_token")
+        self.unknown_id = self._id("unk_token")
+        self.num_special = self.tokenizer.num_special_tokens_to_add(False)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Codec:
+        """Reads `tokenizer.json` and `tokenizer_config.json`. Raises UserError for a missing or broken one."""
+        data = []
+        for name in FILES:
+            try:
+                data.append(json.loads((folder / name).read_text("utf-8")))
+            except FileNotFoundError:
+                raise UserError(f"{folder}: expected a file '{name}', found none.") from None
+            except (ValueError, OSError) as error:
+                raise UserError(f"{folder / name}: cannot be read as JSON ({error}).") from None
+        spec, settings = data
+        for role in ROLES:  # older files wrap the piece in an object
+            if isinstance(settings.get(role), dict):
+                settings[role] = settings[role].get("content")
+        return cls(spec, settings, where=str(folder / FILES[0]))
+
+    def save(self, folder: Path) -> None:
+        (folder / FILES[0]).write_text(json.dumps(self.spec, ensure_ascii=False), "utf-8")
+        (folder / FILES[1]).write_text(json.dumps(self.settings, ensure_ascii=False, indent=2), "utf-8")
+
+    def _id(self, role: str) -> int:
+        number = self.tokenizer.token_to_id(self.special.get(role, ""))
+        if number is None:
+            raise UserError(f"{self.where}: the tokenizer names no '{role}' that is one of its pieces.")
+        return int(number)
+
+    @property
+    def num_pieces(self) -> int:
+        return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, texts: Sequence[str], *pairs: Sequence[str]) -> Iterator[np.ndarray]:
+        """Token ids of each text, (T,) int32 with the special pieces; `pairs` are further columns of the record."""
+        if len(pairs) > 1:  # the base's template knows two; further columns are joined to the second
+            pairs = ([" ".join(rest) for rest in zip(*pairs, strict=True)],)
+        for start in range(0, len(texts), CHUNK):
+            part = slice(start, start + CHUNK)
+            rows: list[Any] = (
+                list(zip(texts[part], pairs[0][part], strict=True)) if pairs else list(texts[part])
+            )
+            for encoding in self.tokenizer.encode_batch_fast(rows):
+                yield np.asarray(encoding.ids, np.int32)
+
+    def frame(self) -> tuple[np.ndarray, np.ndarray]:
+        """The special pieces before and after a text, for cutting a long one into windows."""
+        whole = self.tokenizer.encode("a").ids
+        bare = self.tokenizer.encode("a", add_special_tokens=False).ids
+        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return np.asarray(whole[:start], np.int32), np.asarray(whole[start + len(bare) :], np.int32)
+
+    def trimmed(self, texts: Sequence[str]) -> tuple[Codec, np.ndarray | None]:
+        """A codec with only the pieces that the scripts of `texts` need, and the old ids it keeps, in order.
+
+        Special pieces always stay. A model whose pieces depend on one another (BPE) is left whole: (self, None).
+        """
+        model = self.spec["model"]
+        if model.get("type") not in ("Unigram", "WordPiece"):
+            return self, None
+        scripts = scripts_of(texts)
+        added = {entry["content"]: entry["id"] for entry in self.spec.get("added_tokens", [])}
+        vocab = model["vocab"]
+        if model["type"] == "Unigram":
+            pieces = [piece for piece, _ in vocab]
+        else:
+            pieces = sorted(vocab, key=vocab.get)
+        special = set(added) | set(self.special.values())
+        keep = [i for i, piece in enumerate(pieces) if piece in special or is_written_in(piece, scripts)]
+        if len(keep) >= 0.9 * len(pieces):  # little to win: the ids stay those of the base
+            return self, None
+        extra = sorted((i, piece) for piece, i in added.items() if i >= len(pieces))
+        new_id = {old: new for new, old in enumerate([*keep, *(i for i, _ in extra)])}
+        spec = json.loads(json.dumps(self.spec))
+        if model["type"] == "Unigram":
+            spec["model"]["vocab"] = [vocab[i] for i in keep]
+            spec["model"]["unk_id"] = new_id[model["unk_id"]]
+        else:
+            spec["model"]["vocab"] = {pieces[i]: new_id[i] for i in keep}
+        for entry in spec.get("added_tokens", []):
+            entry["id"] = new_id[entry["id"]]
+        for entry in ((spec.get("post_processor") or {}).get("special_tokens") or {}).values():
+            entry["ids"] = [new_id[i] for i in entry["ids"]]
+        for role in ("sep", "cls"):  # Bert and Roberta processors keep (piece, id) pairs
+            pair = (spec.get("post_processor") or {}).get(role)
+            if pair:
+                pair[1] = new_id[pair[1]]
+        return Codec(spec, self.settings, where=self.where), np.asarray(list(new_id), np.int64)
+
+    @classmethod
+    def train(cls, texts: Sequence[str], *, num_pieces: int = 8000) -> Codec:
+        """Pieces learned from `texts` alone: WordPiece, every Chinese character a word of its own (as BERT)."""
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # type: ignore[call-arg]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer()])
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=num_pieces, special_tokens=special, show_progress=False, min_frequency=2
+        )
+        tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        )
+        settings = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
+            "model_max_length": 512,
+        }
+        return cls(json.loads(tokenizer.to_str()), settings, where="pieces learned from the training texts")
