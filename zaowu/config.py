@@ -49,6 +49,14 @@ class TrunkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """How inputs, trunk and target are joined. head: the mean of all states, or the first state through a pooler."""
+
+    trunk: TrunkConfig = field(default_factory=TrunkConfig)
+    head: Literal["mean", "first"] = "mean"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a model is trained; what is None is filled in by the rule (`train/rule.py`) from the data."""
 

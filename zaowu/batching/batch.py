@@ -8,7 +8,7 @@ Masks are boolean, True = real.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,26 @@ class Batch:
     ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     index: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on `device`; itself when they are there already."""
+        if self.mask.device == device:
+            return self
+        return replace(
+            self,
+            inputs={group: _move(features, device) for group, features in self.inputs.items()},
+            mask=self.mask.to(device),
+            positions=self.positions.to(device),
+            segments=self.segments.to(device),
+            documents=None if self.documents is None else self.documents.to(device),
+            targets=_move(self.targets, device),
+            target_mask=_move(self.target_mask, device),
+            weights=self.weights.to(device),
+        )
+
+
+def _move(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def collate(

@@ -22,9 +22,7 @@ def chance(ids: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
     return state
 
 
-def train_batches(
-    lengths: np.ndarray, ids: np.ndarray, *, batch_size: int, seed: int, epoch: int
-) -> list[np.ndarray]:
+def train_batches(lengths: np.ndarray, ids: np.ndarray, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Batches of similar length in random order, each an index array of at most `batch_size` items.
 
     Every item appears exactly once. lengths, ids: (N,).

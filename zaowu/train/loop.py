@@ -1,0 +1,264 @@
+"""The one loop: step, evaluate, stop?"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zaowu.batching.batch import Batch, collate
+from zaowu.batching.order import chance, train_batches
+from zaowu.config import TrainConfig
+from zaowu.evaluate.evaluate import evaluate
+from zaowu.evaluate.predict import predict
+from zaowu.inputs import Item
+from zaowu.model import Model
+from zaowu.progress import Bar, note
+from zaowu.train import estimate
+from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
+from zaowu.train.optim import Optimizer, rate
+from zaowu.train.stop import Point, best, reason_to_stop
+
+CHECKPOINT_EVERY_S = 300.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Records made ready for the model. answers: (N,) encoded; labels: (N,) as they were read; ids: (N,) uint64."""
+
+    items: Sequence[Item]
+    answers: np.ndarray
+    labels: Sequence[Any]
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+
+@dataclass
+class Training:
+    """What came out. history: one point per evaluation; reason: why it stopped; steps and tokens it took."""
+
+    history: list[Point] = field(default_factory=list)
+    reason: str = ""
+    num_steps: int = 0
+    num_tokens: int = 0
+    seconds: float = 0.0
+    stopped: bool = False  # by Ctrl-C
+
+    @property
+    def best(self) -> Point:
+        return best(self.history)
+
+
+def train(
+    model: Model,
+    source: Any,
+    part: Part,
+    valid: Part | None,
+    config: TrainConfig,
+    *,
+    checkpoint: Checkpoint | None = None,
+    label: str = "training",
+) -> Training:
+    """Trains `model` in place on `part` and leaves the weights of the best evaluation in it.
+
+    source: the `Input` that made the items. valid: records that choose the epoch, or None to keep the last.
+    checkpoint: where an interrupted run is kept, and continued from when it exists.
+    """
+    assert config.epochs and config.batch_size and config.lr
+    run = _Run(model, source, part, config)
+    training, kept, first_epoch, first_batch = Training(), None, 0, 0
+    optimizer = Optimizer(model, config)
+    if checkpoint and checkpoint.exists:
+        kept, state = checkpoint.load(model, optimizer)
+        training.history = points_from_plain(state["history"])
+        first_epoch, first_batch = state["epoch"], state["batch"]
+        run.restore(state)
+        note(f"Going on from epoch {first_epoch + 1}, step {run.step}.")
+    start, last_saved = time.monotonic() - run.seconds_before, time.monotonic()
+    model.train()
+    with _interruptible() as interrupted, Bar(label, run.planned_tokens(first_epoch, first_batch)) as bar:
+        for epoch in range(first_epoch, config.epochs):
+            batches = run.batches(epoch)
+            for number in range(first_batch, len(batches)):
+                loss = run.take_step(batches[number], optimizer)
+                bar.total = max(bar.total, run.fit_to_limit(bar, start))
+                bar.advance(run.last_tokens, f"loss {loss:.3f}")
+                if interrupted.is_set() or run.step >= run.num_steps:
+                    break
+            first_batch = 0
+            ended = not interrupted.is_set()
+            at = {"epoch": epoch, "batch": number + 1} if not ended else {"epoch": epoch + 1, "batch": 0}
+            if ended or not training.history:
+                point = run.evaluate(epoch + 1, valid, time.monotonic() - start)
+                training.history.append(point)
+                _say(point, config.epochs)
+                if best(training.history) is point and valid is not None:
+                    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            training.reason = "stopped with Ctrl-C" if not ended else run.reason(training.history) or ""
+            due = time.monotonic() - last_saved > CHECKPOINT_EVERY_S and not training.reason
+            if checkpoint and (due or not ended):
+                state = run.state(at, training.history, time.monotonic() - start)
+                checkpoint.save(model, optimizer, kept, state)
+                last_saved = time.monotonic()
+            if training.reason:
+                break
+    if kept is not None:
+        model.load_state_dict(kept)
+    for embedder in model.embedders.values():
+        embedder.leaves.clear()
+    training.num_steps, training.num_tokens = run.step, run.num_tokens
+    training.seconds, training.stopped = time.monotonic() - start, training.reason == "stopped with Ctrl-C"
+    return training
+
+
+class _Run:
+    """The moving parts of one training run: where it stands, and how one step is taken."""
+
+    def __init__(self, model: Model, source: Any, part: Part, config: TrainConfig) -> None:
+        self.model, self.source, self.part, self.config = model, source, part, config
+        self.lengths = np.array([item.length for item in part.items])
+        self.records = np.array([item.record for item in part.items])
+        self.shares = np.array([item.share for item in part.items], np.float32)
+        windows = np.arange(len(part.items), dtype=np.uint64)  # windows of one record need different chances
+        self.ids = chance(part.ids[self.records], seed=0, epoch=0) ^ windows if len(windows) > len(part) else part.ids
+        assert config.epochs and config.batch_size
+        self.num_steps = config.epochs * -(-len(part.items) // config.batch_size)
+        self.step = self.num_tokens = self.last_tokens = 0
+        self.loss_sum = self.loss_count = 0.0
+        self.seconds_before = 0.0
+        self.pace, self.announced = estimate.Pace(), False
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        assert self.config.batch_size
+        return train_batches(
+            self.lengths, self.ids, batch_size=self.config.batch_size, seed=self.config.seed, epoch=epoch
+        )
+
+    def planned_tokens(self, epoch: int, batch: int) -> float:
+        """Tokens from here to the end."""
+        assert self.config.epochs
+        done = sum(int(self.lengths[index].sum()) for index in self.batches(epoch)[:batch]) if batch else 0
+        return float((self.config.epochs - epoch) * self.lengths.sum() - done)
+
+    def batch(self, index: np.ndarray) -> Batch:
+        records = self.records[index]
+        return collate(
+            self.source.kind,
+            [self.part.items[i].features for i in index],
+            self.source.specs,
+            targets={self.model.target.name: self.part.answers[records]},
+            weights=self.shares[index],
+            index=records,
+        ).to(next(self.model.parameters()).device)
+
+    def take_step(self, index: np.ndarray, optimizer: Optimizer) -> float:
+        """One optimizer step on the items at `index`; returns its loss."""
+        losses = self.model.loss(self.batch(index), seed=(self.config.seed << 32) + self.step)
+        total = sum_losses(losses)
+        total.backward()
+        optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.config.warmup))
+        value = float(total.detach())
+        self.loss_sum, self.loss_count = self.loss_sum + value, self.loss_count + 1
+        self.last_tokens = int(self.lengths[index].sum())
+        self.num_tokens += self.last_tokens
+        self.step += 1
+        self.pace.add(self.last_tokens)
+        return value
+
+    def fit_to_limit(self, bar: Bar, start: float) -> float:
+        """Once the pace is known: shorten the schedule to the time limit, or say that it will be long."""
+        if self.announced or not self.pace.known:
+            return bar.total
+        self.announced = True
+        left = self.pace.seconds(max(0.0, bar.total - bar.done))
+        limit = self.config.time_limit
+        if limit is None:
+            if sentence := estimate.warning(left):
+                note(sentence)
+        elif left > (room := max(0.0, limit * estimate.RESERVE - (time.monotonic() - start))):
+            self.num_steps = self.step + max(1, int((self.num_steps - self.step) * room / left))
+            bar.total = bar.done + (bar.total - bar.done) * room / left
+            note(f"The time limit allows {self.num_steps} steps; the learning rate falls to zero within them.")
+        return bar.total
+
+    def evaluate(self, epoch: int, valid: Part | None, seconds: float) -> Point:
+        scores: dict[str, float] = {}
+        if valid is not None:
+            target = self.model.target
+            outputs = predict(self.model, self.source, valid.items, num_records=len(valid), label="validating")
+            found = evaluate(target, target.decode(outputs), valid.labels, resamples=0)
+            scores = {name: score.value for name, score in found.scores.items()}
+        share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.config.warmup)
+        loss = self.loss_sum / max(1, self.loss_count)
+        self.loss_sum = self.loss_count = 0.0
+        return Point(epoch, self.step, loss, share * (self.config.lr or 0.0), seconds, scores)
+
+    def reason(self, history: list[Point]) -> str | None:
+        assert self.config.epochs
+        if self.step >= self.num_steps and history[-1].epoch < self.config.epochs:
+            return "time limit reached"
+        return reason_to_stop(history, epochs=self.config.epochs, patience=self.config.patience)
+
+    def state(self, at: dict[str, int], history: list[Point], seconds: float) -> dict[str, Any]:
+        return at | {
+            "step": self.step,
+            "num_steps": self.num_steps,
+            "num_tokens": self.num_tokens,
+            "loss": [self.loss_sum, self.loss_count],
+            "announced": self.announced,
+            "seconds": seconds,
+            "history": points_to_plain(history),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.step, self.num_steps, self.num_tokens = state["step"], state["num_steps"], state["num_tokens"]
+        self.loss_sum, self.loss_count = state["loss"]
+        self.announced, self.seconds_before = state["announced"], state["seconds"]
+
+
+def sum_losses(losses: dict[str, Any]) -> Tensor:
+    """The sum over names of weight x (sum / count); a zero count contributes zero."""
+    total = torch.zeros(())
+    for loss in losses.values():
+        count = float(loss.count)
+        if count > 0:
+            total = total + loss.weight * loss.sum / count
+    return total
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Inside, the first Ctrl-C sets the event; a second one is a KeyboardInterrupt as usual."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def first(number: int, frame: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+        note("\nStopping after this step: saving, evaluating and writing the report. Ctrl-C again to save only.")
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say(point: Point, epochs: int) -> None:
+    valid = ""
+    if point.valid:
+        valid = f"  validation macro-F1 {point.valid['macro_f1']:.3f}, log-loss {point.valid['log_loss']:.3f}"
+    note(f"epoch {point.epoch} of {epochs}: loss {point.train_loss:.3f}{valid}")

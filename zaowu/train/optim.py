@@ -1,0 +1,146 @@
+"""AdamW over the weights, and over only those rows of a token table that a step touched."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zaowu.config import TrainConfig
+from zaowu.inputs.text.embedder import TokenEmbedding
+
+BETAS = (0.9, 0.999)
+EPS = 1e-8
+
+
+def rate(step: int, *, num_steps: int, warmup: float) -> float:
+    """The learning rate at `step` (from 0) as a share of its peak: linear up, then linear down to zero."""
+    rising = max(1, round(warmup * num_steps))
+    if step < rising:
+        return (step + 1) / rising
+    return max(0.0, (num_steps - step) / max(1, num_steps - rising))
+
+
+class TouchedRows:
+    """AdamW for one token table, on the rows that a step gathered (`TokenEmbedding.touched_only`).
+
+    Moments, decay and the count of steps belong to a row: a row that is not touched stays as it is, so a step
+    costs what its batch costs. When every row is touched at every step this is AdamW, number for number.
+    Source: Loshchilov and Hutter 2019, algorithm 2; lazy moments as in Kingma's sparse Adam, counts kept per row.
+    """
+
+    def __init__(self, table: TokenEmbedding) -> None:
+        self.table = table
+        table.weight.requires_grad_(False)
+        table.touched_only = True
+        self.first = torch.zeros_like(table.weight)  # (V, D); pages are committed only when written
+        self.second = torch.zeros_like(table.weight)
+        self.steps = torch.zeros(len(table.weight), dtype=torch.int32)
+
+    def gather(self) -> tuple[Tensor, Tensor] | None:
+        """Rows (U,) and their gradients (U, D), summed over the step's micro-batches; the leaves are released."""
+        leaves = [(rows, leaf.grad) for rows, leaf in self.table.leaves if leaf.grad is not None]
+        self.table.leaves.clear()
+        if not leaves:
+            return None
+        if len(leaves) == 1:
+            return leaves[0]
+        rows, places = torch.unique(torch.cat([rows for rows, _ in leaves]), return_inverse=True)
+        gradient = torch.zeros(len(rows), leaves[0][1].shape[1], dtype=leaves[0][1].dtype)
+        return rows, gradient.index_add_(0, places, torch.cat([part for _, part in leaves]))
+
+    @torch.no_grad()
+    def step(self, rows: Tensor, gradient: Tensor, *, lr: float, weight_decay: float) -> None:
+        steps = self.steps[rows] + 1
+        first = self.first[rows].lerp_(gradient, 1 - BETAS[0])
+        second = self.second[rows].mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        self.steps[rows], self.first[rows], self.second[rows] = steps, first, second
+        count = steps.to(gradient.dtype).unsqueeze(1)  # (U, 1)
+        scale = second.div_(1 - BETAS[1] ** count).sqrt_().add_(EPS)
+        update = first.div_(1 - BETAS[0] ** count).div_(scale)
+        weight = self.table.weight
+        weight[rows] = weight[rows].mul_(1 - lr * weight_decay).sub_(update, alpha=lr)
+
+
+class Optimizer:
+    """AdamW as one object: dense weights through torch's fused kernel, token tables by touched rows.
+
+    Biases, norms and gains are not decayed. Clipping bounds the norm of all gradients together.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+        assert config.lr is not None
+        self.config = config
+        self.tables = {
+            name: TouchedRows(module) for name, module in model.named_modules() if isinstance(module, TokenEmbedding)
+        }
+        self.named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+        self.groups = _groups(self.named, config)
+        self.dense = torch.optim.AdamW(
+            [{"params": group["params"], "weight_decay": group["weight_decay"]} for group in self.groups],
+            lr=config.lr,
+            betas=BETAS,
+            eps=EPS,
+            fused=True,
+        )
+
+    def step(self, share: float) -> float:
+        """One update at `share` of the peak rate, from the gradients that stand in the weights; clears them.
+
+        Returns the gradients' norm before clipping.
+        """
+        assert self.config.lr is not None
+        lr = self.config.lr * share
+        touched = {name: found for name, rows in self.tables.items() if (found := rows.gather()) is not None}
+        dense = [weight.grad for _, weight in self.named if weight.grad is not None]
+        gradients = dense + [gradient for _, gradient in touched.values()]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))).item()
+        if norm > self.config.clip:
+            torch._foreach_mul_(gradients, self.config.clip / (norm + 1e-6))
+        for settings, group in zip(self.dense.param_groups, self.groups, strict=True):
+            settings["lr"] = lr * group["scale"]
+        self.dense.step()
+        self.dense.zero_grad()
+        for name, (rows, gradient) in touched.items():
+            self.tables[name].step(rows, gradient, lr=lr, weight_decay=self.config.weight_decay)
+        return norm
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All moments by weight name, for a checkpoint."""
+        state = {}
+        for name, weight in self.named:
+            for key, value in self.dense.state.get(weight, {}).items():
+                state[f"{name}/{key}"] = value
+        for name, table in self.tables.items():
+            state |= {f"{name}/first": table.first, f"{name}/second": table.second, f"{name}/steps": table.steps}
+        return state
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `tensors`."""
+        for name, weight in self.named:
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            if f"{name}/step" in tensors:
+                self.dense.state[weight] = {key: tensors[f"{name}/{key}"].clone() for key in keys}
+        for name, table in self.tables.items():
+            for key in ("first", "second", "steps"):
+                getattr(table, key).copy_(tensors[f"{name}/{key}"])
+
+
+def _groups(named: list[tuple[str, nn.Parameter]], config: TrainConfig) -> list[dict]:
+    """Weights that share decay and rate. With `layer_decay` < 1, lower layers learn more slowly."""
+    numbers = [_layer(name) for name, _ in named]
+    top = max((number for number in numbers if number is not None), default=0) + 1
+    groups: dict[tuple, dict] = {}
+    for (name, weight), number in zip(named, numbers, strict=True):
+        depth = top if number is None else number
+        if name.startswith("trunk.") and number is None:
+            depth = -1  # positions, segments, entry norm: below the first layer
+        decay = config.weight_decay if weight.ndim > 1 else 0.0
+        scale = config.layer_decay ** (top - depth)
+        group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "scale": scale})
+        group["params"].append(weight)
+    return list(groups.values())
+
+
+def _layer(name: str) -> int | None:
+    numbers = [part for part in name.split(".") if part.isdigit()]
+    return int(numbers[0]) if numbers and name.startswith("trunk.") else None

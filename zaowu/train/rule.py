@@ -1,0 +1,54 @@
+"""What to do when nothing is said: epochs, batch size and rate from the size of the data.
+
+Tuned on headlines at 200, 2,000 and 8,000 rows, help pages in English and in Chinese, and Chinese reviews;
+`benchmarks/rule.py` prints its regret against a grid on every set, and on two sets that were left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zaowu.config import TrainConfig, TrunkConfig
+from zaowu.errors import UserError
+
+CROSS_VALIDATE_BELOW = 1000  # rows: below, the score comes from folds and the model from all rows
+SIZES = {  # from scratch: layers, width, heads
+    "mini": (4, 128, 4),
+    "small": (4, 256, 4),
+    "medium": (8, 512, 8),
+}
+
+
+def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConfig:
+    """`config` with its open choices (None) made; what the person chose stays."""
+    if from_base:
+        epochs = 10 if num_records < 500 else 5 if num_records < 4000 else 3
+        batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
+        lr = 2e-4
+    else:
+        epochs = 30 if num_records < 4000 else 12
+        batch_size = 32
+        lr = 1e-3
+    return replace(
+        config,
+        epochs=config.epochs or epochs,
+        batch_size=config.batch_size or batch_size,
+        lr=config.lr or lr,
+    )
+
+
+def from_scratch(size: str, *, max_positions: int) -> TrunkConfig:
+    """The trunk of a named size, for training without a base."""
+    from zaowu.config import AttentionConfig, PositionConfig
+    from zaowu.errors import nearest
+
+    if size not in SIZES:
+        raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
+    layers, dim, heads = SIZES[size]
+    return TrunkConfig(
+        dim=dim,
+        num_layers=layers,
+        ffn_dim=4 * dim,
+        positions=PositionConfig(max_positions=max_positions),
+        attention=AttentionConfig(num_heads=heads),
+    )
