@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from zaowu.errors import UserError, nearest
+from zaowu.errors import UserError, nearest, shorten
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class TrunkConfig:
     num_layers: int = 4
     ffn_dim: int = 1024
     activation: Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu"] = "gelu"
-    norm: Literal["layer", "rms"] = "layer"
+    norm: Literal["layer", "rms", "none"] = "layer"
     norm_place: Literal["after", "before"] = "after"
     norm_eps: float = 1e-12
     residual: Literal["plain", "rezero"] = "plain"
@@ -76,6 +76,42 @@ class TrainConfig:
     time_limit: float | None = None  # seconds
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which columns mean what, and which rows are used for what. Paths are kept as text."""
+
+    target: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)  # name -> kind, overriding the guess
+    ignore: tuple[str, ...] = ()
+    group: str | None = None
+    slices: tuple[str, ...] = ()
+    valid: str | None = None
+    test: str | None = None
+    on_bad_row: Literal["stop", "skip"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """How text becomes vectors. base: a name of `zaowu bases`, a folder, or "none" for learning from scratch."""
+
+    base: str = "multilingual-e5-small"
+    size: str = "small"  # from scratch only
+    trim_vocab: Literal["auto", "off"] = "auto"
+    long: Literal["window", "truncate"] = "window"
+    max_tokens: int | None = None  # of one window; None = what the base was trained on
+    num_pieces: int = 8000  # from scratch only
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Everything that `zaowu fit` can be told, as it is saved in a run and replayed by `--like`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    head: Literal["mean", "first"] = "mean"
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
 def to_plain(config: Any) -> dict[str, Any]:
     """A config as JSON-ready data."""
     return dataclasses.asdict(config)
@@ -89,11 +125,15 @@ def from_plain(kind: type[T], data: Any, *, where: str) -> T:
     if not isinstance(data, dict):
         raise UserError(f"{where}: expected an object for {kind.__name__}, got {type(data).__name__}.")
     hints = get_type_hints(kind)
+    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     values = {}
     for name, value in data.items():
-        if name not in hints:
-            raise UserError(f"{where}: unknown setting '{name}'.{nearest(name, hints)}")
+        if name not in known:
+            raise UserError(f"{where}: unknown setting '{name}'.{nearest(name, known)}")
         values[name] = _checked(hints[name], value, where=f"{where}, '{name}'")
+    for name, field_ in known.items():
+        if name not in values and field_.default is field_.default_factory is dataclasses.MISSING:
+            raise UserError(f"{where}: '{name}' is missing.")
     return kind(**values)
 
 
@@ -104,8 +144,16 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
     if origin is Literal:
         if value in args:
             return value
-        raise UserError(f"{where}: expected one of {', '.join(map(str, args))}, got {value!r}.")
-    options = args if args and origin is not Literal else (hint,)
+        raise UserError(f"{where}: expected one of {', '.join(map(str, args))}, got {shorten(repr(value))}.")
+    if origin is tuple:  # tuple[X, ...]
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{where}: expected a list, got {type(value).__name__}.")
+        return tuple(_checked(args[0], item, where=where) for item in value)
+    if origin is dict:  # dict[str, X]
+        if not isinstance(value, dict):
+            raise UserError(f"{where}: expected an object, got {type(value).__name__}.")
+        return {str(name): _checked(args[1], item, where=where) for name, item in value.items()}
+    options = args if args else (hint,)
     if value is None and type(None) in options:
         return None
     for option in options:
@@ -114,4 +162,4 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
         if option in (int, str, bool) and type(value) is option:
             return value
     names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
-    raise UserError(f"{where}: expected {names}, got {value!r}.")
+    raise UserError(f"{where}: expected {names}, got {shorten(repr(value))}.")

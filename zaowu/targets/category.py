@@ -1,0 +1,336 @@
+"""One of several classes: the answer to "which topic?"."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zaowu import metrics
+from zaowu.batching.batch import Batch
+from zaowu.config import from_plain, to_plain
+from zaowu.errors import UserError, shorten
+from zaowu.targets import LossSum, Metric, Score
+
+NEVER_SEEN = -1
+
+
+@dataclass(frozen=True)
+class CategoryPrediction:
+    """What the model says about N records. probabilities: (N, C) float32, rows sum to 1."""
+
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def index(self) -> np.ndarray:
+        """(N,) int64, the class with the highest probability."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def labels(self) -> list[str]:
+        return [self.classes[index] for index in self.index]
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(N,) the highest probability."""
+        return self.probabilities.max(axis=1)
+
+    def top(self, num: int) -> list[list[tuple[str, float]]]:
+        """For each record its `num` most probable classes with their probabilities, the best first."""
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :num]
+        given = np.take_along_axis(self.probabilities, order, axis=1)
+        return [
+            [(self.classes[place], float(probability)) for place, probability in zip(*row, strict=True)]
+            for row in zip(order, given, strict=True)
+        ]
+
+    def take(self, index: np.ndarray) -> CategoryPrediction:
+        """The records at `index` (integers or a boolean mask), in that order."""
+        return CategoryPrediction(self.probabilities[index], self.classes)
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One line of the per-class table. `support`: rows of the class; `predicted`: rows given to it."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`rows` records of class `truth` (possibly one the model never saw) that were given to `predicted`."""
+
+    truth: str
+    predicted: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Records whose confidence lies in one of 15 equal bins: means of their confidence and of being right."""
+
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class CategoryDetails:
+    """What stands beside the scores. Cells and bins without rows are left out."""
+
+    classes: tuple[str, ...]
+    per_class: tuple[ClassRow, ...]
+    confusion: tuple[Cell, ...]
+    calibration_bins: tuple[CalibrationBin, ...]
+    unseen: dict[str, int]  # labels that the model never saw, with their rows
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(C, C) int64, row = truth, column = prediction; rows of unseen labels have no place in it."""
+        place = {label: index for index, label in enumerate(self.classes)}
+        matrix = np.zeros((len(place), len(place)), np.int64)
+        for cell in self.confusion:
+            if cell.truth in place:
+                matrix[place[cell.truth], place[cell.predicted]] = cell.rows
+        return matrix
+
+    def to_plain(self) -> dict[str, Any]:
+        return to_plain(self)
+
+    @classmethod
+    def from_plain(cls, data: Any, *, where: str) -> CategoryDetails:
+        """The strict inverse of `to_plain`."""
+        details = from_plain(cls, data, where=where)
+        _check_classes(details.classes, where=where)
+        known = set(details.classes)
+        for cell in details.confusion:
+            if cell.predicted not in known:
+                raise UserError(f"{where}, 'confusion': '{shorten(cell.predicted)}' is not one of the classes.")
+        return details
+
+
+@dataclass(frozen=True, kw_only=True)
+class Category:
+    """Knows the classes. They are in Unicode order when fitted, and stored: never derived again.
+
+    counts: records of each class in training. Class weights "balanced" make every class weigh the same:
+    a record of class c weighs N / (C x counts[c]).
+    """
+
+    name: ClassVar[str] = "category"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric(higher_is_better=True),
+        "macro_f1": Metric(higher_is_better=True),
+        "log_loss": Metric(higher_is_better=False),
+        "calibration_error": Metric(higher_is_better=False),
+    }
+    primary: ClassVar[tuple[str, ...]] = ("macro_f1", "log_loss")
+
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    label_smoothing: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    dropout: float = 0.1
+
+    @classmethod
+    def fit(
+        cls,
+        labels: Sequence[str],
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: Literal["none", "balanced"] = "none",
+        dropout: float = 0.1,
+    ) -> Category:
+        """The classes of the training labels. Raises UserError when there are fewer than two."""
+        count = Counter(labels)
+        if len(count) < 2:
+            only = f"only '{shorten(next(iter(count)))}'" if count else "none"
+            raise UserError(f"Training labels: expected at least two different ones, got {only}.")
+        classes = tuple(sorted(count))
+        return cls(
+            classes=classes,
+            counts=tuple(count[label] for label in classes),
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+            dropout=dropout,
+        )
+
+    # ---- saving
+
+    def state(self) -> dict[str, Any]:
+        return to_plain(self)
+
+    @classmethod
+    def from_state(cls, state: Any, *, where: str) -> Category:
+        """The strict inverse of `state`; nothing is allocated on account of the data."""
+        target = from_plain(cls, state, where=where)
+        _check_classes(target.classes, where=where)
+        if len(target.counts) != len(target.classes) or min(target.counts) < 1:
+            raise UserError(f"{where}, 'counts': expected a number from 1 for each of the classes.")
+        for name, value in (("label_smoothing", target.label_smoothing), ("dropout", target.dropout)):
+            if not 0 <= value < 1:
+                raise UserError(f"{where}, '{name}': expected a number from 0 to below 1, got {value}.")
+        return target
+
+    # ---- training
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def encode(self, labels: Sequence[str | None]) -> np.ndarray:
+        """(N,) int64 places in `classes`, -1 for a label that was never seen or is missing."""
+        place: dict[str | None, int] = {label: index for index, label in enumerate(self.classes)}
+        return np.fromiter((place.get(label, NEVER_SEEN) for label in labels), np.int64, len(labels))
+
+    def features(self, labels: Sequence[str | None]) -> np.ndarray:
+        """(N,) int64 for the batch, where a negative number is no answer: a label never seen teaches nothing."""
+        return self.encode(labels)
+
+    def head(self, dim: int) -> nn.Module:
+        """(B, D) states -> (B, C) logits."""
+        linear = nn.Linear(dim, self.num_classes)
+        nn.init.normal_(linear.weight, std=0.02)
+        nn.init.zeros_(linear.bias)
+        return nn.Sequential(OrderedDict(dropout=nn.Dropout(self.dropout), linear=linear))
+
+    def weights(self) -> np.ndarray:
+        """(C,) float32, the weight of a record of each class."""
+        if self.class_weights == "none":
+            return np.ones(self.num_classes, np.float32)
+        counts = np.asarray(self.counts, np.float64)
+        return (counts.sum() / (self.num_classes * counts)).astype(np.float32)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, LossSum]:
+        """Cross-entropy of (B, C) logits, summed over the records that have an answer.
+
+        A record weighs its own weight times that of its class, in the sum and in the count.
+        """
+        targets = batch.targets[self.name].clamp(min=0)  # what is no answer is negative, and weighs nothing
+        weights = batch.weights * batch.target_mask[self.name]
+        if self.class_weights == "balanced":
+            weights = weights * torch.from_numpy(self.weights()).to(weights.device)[targets]
+        losses = nn.functional.cross_entropy(
+            logits.float(), targets, reduction="none", label_smoothing=self.label_smoothing
+        )
+        return {self.name: LossSum(sum=(losses * weights).sum(), count=weights.sum())}
+
+    # ---- answering
+
+    def decode(self, logits: Tensor | np.ndarray) -> CategoryPrediction:
+        """(N, C) logits -> probabilities by the softmax."""
+        values = logits.detach().float().cpu().numpy() if isinstance(logits, Tensor) else logits
+        values = np.exp(values - values.max(axis=1, keepdims=True))
+        probabilities = values / values.sum(axis=1, keepdims=True)
+        return CategoryPrediction(probabilities.astype(np.float32), self.classes)
+
+    # ---- judging
+
+    def correct(self, prediction: CategoryPrediction, labels: Sequence[str]) -> np.ndarray:
+        """(N,) bool; a label that the model never saw cannot be right."""
+        return self.encode(labels) == prediction.index
+
+    def score(self, prediction: CategoryPrediction, labels: Sequence[str]) -> dict[str, float]:
+        """Rows whose label the model never saw are wrong in every score: their class has an F1 of 0, their
+        label a probability of 0 (clipped at 1e-7)."""
+        truth, _ = self._truth(labels)
+        predicted = prediction.index
+        bins = metrics.calibration_bins(prediction.confidence, truth == predicted)
+        return {
+            "accuracy": metrics.accuracy(truth, predicted),
+            "macro_f1": metrics.macro_f1(truth, predicted),
+            "log_loss": float(metrics.log_losses(prediction.probabilities, truth).mean()),
+            "calibration_error": metrics.calibration_error(bins),
+        }
+
+    def intervals(
+        self, prediction: CategoryPrediction, labels: Sequence[str], *, seed: int, resamples: int
+    ) -> dict[str, tuple[float, float]]:
+        truth, _ = self._truth(labels)
+        predicted = prediction.index
+        correct = truth == predicted
+        losses = metrics.log_losses(prediction.probabilities, truth)
+        how = {"seed": seed, "resamples": resamples}
+        return {
+            "accuracy": metrics.accuracy_interval(correct, **how),
+            "macro_f1": metrics.macro_f1_interval(truth, predicted, **how),
+            "log_loss": metrics.mean_interval(losses, **how),
+            "calibration_error": metrics.calibration_error_interval(prediction.confidence, correct, **how),
+        }
+
+    def differences(
+        self,
+        first: CategoryPrediction,
+        second: CategoryPrediction,
+        labels: Sequence[str],
+        *,
+        seed: int,
+        resamples: int,
+    ) -> dict[str, Score]:
+        """First minus second, in accuracy and in macro-F1."""
+        truth, _ = self._truth(labels)
+        one, other = first.index, second.index
+        right, also_right = truth == one, truth == other
+        how = {"seed": seed, "resamples": resamples}
+        return {
+            "accuracy": Score(
+                float(right.mean() - also_right.mean()), *metrics.paired_interval(right, also_right, **how)
+            ),
+            "macro_f1": Score(
+                metrics.macro_f1(truth, one) - metrics.macro_f1(truth, other),
+                *metrics.macro_f1_difference_interval(truth, one, other, **how),
+            ),
+        }
+
+    def details(self, prediction: CategoryPrediction, labels: Sequence[str]) -> CategoryDetails:
+        truth, names = self._truth(labels)
+        predicted = prediction.index
+        table = metrics.class_scores(truth, predicted, len(names))
+        cells, rows = np.unique(truth * len(names) + predicted, return_counts=True)
+        bins = metrics.calibration_bins(prediction.confidence, truth == predicted)
+        columns = (table.precision, table.recall, table.f1, table.support, table.predicted)
+        per_class = zip(self.classes, *(column.tolist() for column in columns), strict=False)
+        return CategoryDetails(
+            classes=self.classes,
+            per_class=tuple(ClassRow(*row) for row in per_class),
+            confusion=tuple(
+                Cell(names[cell // len(names)], names[cell % len(names)], row)
+                for cell, row in zip(cells.tolist(), rows.tolist(), strict=True)
+            ),
+            calibration_bins=tuple(
+                CalibrationBin(*row)
+                for row in zip(bins.count.tolist(), bins.confidence.tolist(), bins.accuracy.tolist(), strict=True)
+                if row[0]
+            ),
+            unseen=dict(zip(names[len(self.classes) :], table.support[len(self.classes) :].tolist(), strict=True)),
+        )
+
+    @staticmethod
+    def details_from_plain(data: Any, *, where: str) -> CategoryDetails:
+        return CategoryDetails.from_plain(data, where=where)
+
+    def _truth(self, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+        """(N,) places in the names that come with it: the classes, then the labels that were never seen."""
+        place = {label: index for index, label in enumerate(self.classes)}
+        for label in sorted(set(labels) - place.keys()):
+            place[label] = len(place)
+        return np.fromiter((place[label] for label in labels), np.int64, len(labels)), list(place)
+
+
+def _check_classes(classes: tuple[str, ...], *, where: str) -> None:
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise UserError(f"{where}, 'classes': expected at least two labels, each once.")
