@@ -72,6 +72,7 @@ class TrainConfig:
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
+    device: str = "auto"
     threads: int | None = None
     time_limit: float | None = None  # seconds
 

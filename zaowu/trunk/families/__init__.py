@@ -1,1 +1,42 @@
-"""One file per family of published checkpoints: two pure functions over plain data."""
+"""One file per family of published checkpoints: two pure functions over plain data, and their inverses.
+
+A family file has
+    MODEL_TYPES                      what `model_type` says in a `config.json` of theirs
+    read_config(data, *, where)      their config -> our TrunkConfig, and facts about their token table
+    write_config(config, facts, ...) the inverse: what their own library opens
+    names(config, facts, ...)        their tensor name -> where that tensor stands with us
+
+It is found by being in this folder; nothing has to be registered.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from zaowu.errors import UserError, nearest
+from zaowu.trunk.families.tensors import Place, load_tensors, save_tensors
+
+__all__ = ["Place", "available", "find", "load_tensors", "save_tensors"]
+
+
+def available() -> dict[str, ModuleType]:
+    """model_type -> family. The names that are imported are those of this folder's files, never of some data."""
+    families = {}
+    for file in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{file.name}")
+        for model_type in getattr(module, "MODEL_TYPES", ()):
+            families[model_type] = module
+    return families
+
+
+def find(model_type: object, *, where: str = "config.json") -> ModuleType:
+    """The family of a checkpoint. Raises UserError for one that there is no file for."""
+    families = available()
+    if isinstance(model_type, str) and model_type in families:
+        return families[model_type]
+    raise UserError(
+        f"{where}, 'model_type': expected one of {', '.join(sorted(families))}, got {str(model_type)[:60]!r}."
+        f"{nearest(str(model_type)[:60], families)}"
+    )

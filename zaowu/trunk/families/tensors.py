@@ -1,0 +1,146 @@
+"""Their safetensors file <-> our tensors, through the names that a family gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zaowu.config import TrunkConfig
+from zaowu.errors import UserError
+from zaowu.trunk.transformer.encoder import Encoder
+
+TOKENS = "embedder.tokens.weight"
+_OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # before 2019
+_FLOATS = ("F32", "F16", "BF16", "F64")
+_GAP = 32  # wanted rows of a table that lie closer than this are read in one go
+
+
+class Place(NamedTuple):
+    """Where a tensor of theirs stands with us."""
+
+    name: str
+    transposed: bool = False
+    skip: int = 0  # rows at the head of their table that we do not have
+    optional: bool = False
+
+
+def load_tensors(
+    path: Path,
+    places: dict[str, Place],
+    *,
+    config: TrunkConfig,
+    facts: dict[str, int],
+    rows: np.ndarray | None = None,
+) -> dict[str, Tensor]:
+    """Our state dict, float32, from their file. What is in it and not in `places` is left alone.
+
+    places: `names(config, facts)` of the family. The file may have them behind one prefix (`bert.`).
+    rows: (V,) the rows of the token table that are wanted, in that order; only they are read. None = all.
+    Names and shapes are compared with the config before anything is allocated. Raises UserError naming the
+    tensor that is missing or has another shape, and for a file that is not a safetensors file.
+    """
+    assert rows is None or len(rows) == 0 or 0 <= rows.min() <= rows.max() < facts["vocab_size"]
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = _find(set(file.keys()), places, path)
+            shapes = _shapes(config, facts)
+            for theirs, key in found.items():
+                _compare(file.get_slice(key), places[theirs], shapes[places[theirs].name], f"{path}, '{key}'")
+            state = {}
+            for theirs, key in found.items():
+                place, piece = places[theirs], file.get_slice(key)
+                if place.name == TOKENS and rows is not None:
+                    tensor = _read_rows(piece, rows, width=config.dim)
+                else:
+                    tensor = piece[place.skip :].float()
+                state[place.name] = tensor.t().contiguous() if place.transposed else tensor
+            return state
+    except SafetensorError as error:
+        raise UserError(f"{path}: this is not a whole safetensors file ({error}). Fetch or copy it again.") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file.") from error
+
+
+def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place]) -> None:
+    """Our state dict as their file: the inverse of `load_tensors`, skipped rows written as zeros.
+
+    Names of `state` that no place has are left out. Raises UserError where the file cannot be written.
+    """
+    tensors = {}
+    for theirs, place in places.items():
+        if place.optional and place.name not in state:
+            continue
+        tensor = state[place.name].detach()
+        tensor = tensor.t() if place.transposed else tensor
+        if place.skip:
+            tensor = torch.cat((tensor.new_zeros(place.skip, *tensor.shape[1:]), tensor))
+        tensors[theirs] = tensor.contiguous()
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})  # their library refuses a file without it
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: could not be written ({error}).") from error
+
+
+def _find(keys: set[str], places: dict[str, Place], path: Path) -> dict[str, str]:
+    """Their name -> the key in the file."""
+    table = next(theirs for theirs, place in places.items() if place.name == TOKENS)
+    prefixes = {key[: -len(table)] for key in keys if key == table or key.endswith(f".{table}")}
+    if len(prefixes) != 1:
+        what = "is missing" if not prefixes else f"is there {len(prefixes)} times"
+        raise UserError(f"{path}: the tensor '{table}' {what}; the file and its config.json do not fit together.")
+    prefix = prefixes.pop()
+    found = {}
+    for theirs, place in places.items():
+        old = next((theirs[: -len(new)] + old for new, old in _OLD_NAMES.items() if theirs.endswith(new)), theirs)
+        key = next((prefix + name for name in (theirs, old) if prefix + name in keys), None)
+        if key is not None:
+            found[theirs] = key
+        elif not place.optional:
+            raise UserError(
+                f"{path}: the tensor '{prefix}{theirs}' is missing; the file and its config.json do not fit together."
+            )
+    return found
+
+
+def _shapes(config: TrunkConfig, facts: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """Our name -> shape, without allocating any weight."""
+    with torch.device("meta"):
+        encoder = Encoder(config)
+    shapes = {f"trunk.{name}": tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    shapes[TOKENS] = (facts["vocab_size"], config.dim)
+    shapes["pooler.weight"], shapes["pooler.bias"] = (config.dim, config.dim), (config.dim,)
+    return shapes
+
+
+def _compare(piece: Any, place: Place, shape: tuple[int, ...], where: str) -> None:
+    expected = (shape[0] + place.skip, *shape[1:])
+    expected = expected[::-1] if place.transposed else expected
+    got = tuple(piece.get_shape())
+    if got != expected:
+        raise UserError(f"{where}: expected the shape {expected} by its config.json, got {got}.")
+    if piece.get_dtype() not in _FLOATS:
+        raise UserError(f"{where}: expected numbers of kind {', '.join(_FLOATS)}, got {piece.get_dtype()}.")
+
+
+def _read_rows(piece: Any, rows: np.ndarray, *, width: int) -> Tensor:
+    """(V, D) float32: the wanted rows of a table that stays on disk."""
+    wanted, inverse = np.unique(rows, return_inverse=True)
+    table = torch.empty(len(wanted), width)
+    for start, stop in _runs(wanted):
+        first, last = int(wanted[start]), int(wanted[stop - 1])
+        near = torch.from_numpy(wanted[start:stop] - first)
+        table[start:stop] = piece[first : last + 1].float()[near]
+    return table[torch.from_numpy(inverse)]
+
+
+def _runs(wanted: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Stretches [start, stop) of sorted numbers without a gap of `_GAP` or more."""
+    cuts = np.flatnonzero(np.diff(wanted) >= _GAP) + 1
+    yield from zip([0, *cuts.tolist()], [*cuts.tolist(), len(wanted)], strict=True) if len(wanted) else ()

@@ -1,0 +1,1 @@
+"""One readable Transformer: positions, attention, feed-forward, block, encoder."""

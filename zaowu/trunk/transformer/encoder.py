@@ -1,0 +1,129 @@
+"""The encoder: token vectors in, one state for each token out.
+
+    x_0 = dropout(norm(vectors + P[positions] + S[segments]))
+    x_l = Block_l(x_(l-1)),  l = 1 ... L                            (Vaswani et al. 2017, 3.1; Devlin et al. 2019)
+    states = x_L, or norm(x_L) where blocks have their norm before
+
+The decoder (causal blocks with cross attention and a cache) will stand beside this file as `decoder.py`.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zaowu.config import TrunkConfig
+from zaowu.errors import UserError
+from zaowu.trunk.transformer.block import Block
+from zaowu.trunk.transformer.dropout import Coins
+from zaowu.trunk.transformer.layout import Layout
+from zaowu.trunk.transformer.linear import INIT_STD
+from zaowu.trunk.transformer.norm import norm
+from zaowu.trunk.transformer.positions import rotation, sinusoids
+
+
+class Encoder(nn.Module):
+    """(B, T, D) vectors -> (B, T, D) states. Raises UserError for a config whose sizes do not fit together."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        check(config)
+        self.config = config
+        self.positions: nn.Embedding | None = None
+        if config.positions.kind == "learned":
+            self.positions = _table(config.positions.max_positions, config.dim)
+        self.segments = _table(config.num_segments, config.dim) if config.num_segments else None
+        self.entry_norm = norm(config) if config.entry_norm else nn.Identity()
+        self.blocks = nn.ModuleList(Block(config, index=index) for index in range(config.num_layers))
+        self.exit_norm = norm(config) if config.norm_place == "before" else nn.Identity()
+
+    def forward(
+        self,
+        vectors: Tensor,
+        *,
+        mask: Tensor,
+        positions: Tensor,
+        segments: Tensor,
+        documents: Tensor | None = None,
+        seed: int | Tensor | None = None,
+        pack: bool | None = None,
+    ) -> Tensor:
+        """States of the real tokens; zeros at padding.
+
+        vectors: (B, T, D). mask: (B, T), True = real. positions: (B, T), below `max_positions` if learned.
+        segments: (B, T), below `num_segments` (with one segment they are not looked at: all tokens share it).
+        documents: (B, T) or None; a token attends only within equal values.
+        seed: all of dropout's chance, needed in training: an integer that the caller changes at every step, or
+        (B,) integers made from (seed, epoch, record id), which give a record the same coins in any batch.
+        pack: whether to work on real tokens only; None = when that is faster. The states are the same.
+        """
+        layout = Layout(mask, documents=documents, causal=self.config.causal, pack=pack)
+        coins = self._coins(seed, layout)
+        places = layout.pack(positions)
+        x = self._enter(layout.pack(vectors), places, layout.pack(segments), coins)
+        turn = None
+        if self.config.positions.kind == "rotary":
+            head_dim = self.config.dim // self.config.attention.num_heads
+            turn = rotation(places, head_dim=head_dim, base=self.config.positions.base)
+        for block in self.blocks:
+            x = block(x, layout, rotation=turn, coins=coins)
+        return layout.unpack(self.exit_norm(x))
+
+    def _enter(self, x: Tensor, positions: Tensor, segments: Tensor, coins: Coins | None) -> Tensor:
+        """(N, D) -> (N, D): adds place and segment, then norm and dropout."""
+        if self.positions is not None:
+            x = x + self.positions(positions)
+        elif self.config.positions.kind == "sinusoidal":
+            x = x + sinusoids(positions, dim=self.config.dim, base=self.config.positions.base).to(x.dtype)
+        if self.segments is not None:
+            x = x + (self.segments.weight[0] if self.config.num_segments == 1 else self.segments(segments))
+        x = self.entry_norm(x)
+        if coins is not None and self.config.dropout:
+            x = x * coins.tokens(0, width=x.shape[1], rate=self.config.dropout, dtype=x.dtype)
+        return x
+
+    def _coins(self, seed: int | Tensor | None, layout: Layout) -> Coins | None:
+        if not self.training or not (self.config.dropout or self.config.attention.dropout):
+            return None
+        assert seed is not None, "dropout in training needs a seed"
+        return Coins(seed, batch=layout.batch, length=layout.length, places=layout.places)
+
+
+def _table(num_rows: int, dim: int) -> nn.Embedding:
+    table = nn.Embedding(num_rows, dim)
+    nn.init.trunc_normal_(table.weight, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD)
+    return table
+
+
+def check(config: TrunkConfig, *, where: str = "trunk") -> None:
+    """Raises UserError, naming the setting, where sizes are not positive, absurd, or do not fit together."""
+    heads, groups = config.attention.num_heads, config.attention.num_groups or config.attention.num_heads
+    sizes = {
+        "dim": (config.dim, 65536),
+        "num_layers": (config.num_layers, 512),
+        "ffn_dim": (config.ffn_dim, 262144),
+        "attention.num_heads": (heads, 1024),
+        "attention.num_groups": (groups, 1024),
+        "positions.max_positions": (config.positions.max_positions, 1_000_000),
+    }
+    for name, (value, most) in sizes.items():
+        if not 1 <= value <= most:
+            raise UserError(f"{where}, '{name}': expected 1 to {most:,}, got {value:,}.")
+    if not 0 <= config.num_segments <= 65536:
+        raise UserError(f"{where}, 'num_segments': expected 0 to 65,536, got {config.num_segments:,}.")
+    if config.dim % heads:
+        raise UserError(f"{where}, 'attention.num_heads': dim {config.dim} cannot be divided into {heads} heads.")
+    if heads % groups:
+        raise UserError(f"{where}, 'attention.num_groups': {heads} heads cannot be divided into {groups} groups.")
+    if config.positions.kind == "sinusoidal" and config.dim % 2:
+        raise UserError(f"{where}, 'dim': sinusoidal positions need an even width, got {config.dim}.")
+    if config.positions.kind == "rotary" and config.dim // heads % 2:
+        raise UserError(
+            f"{where}, 'attention.num_heads': rotary positions need an even head width, got {config.dim // heads}."
+        )
+    for name, rate in (("dropout", config.dropout), ("attention.dropout", config.attention.dropout)):
+        if not 0 <= rate < 1:
+            raise UserError(f"{where}, '{name}': expected at least 0 and below 1, got {rate}.")
+    if not 0 < config.norm_eps < 1:
+        raise UserError(f"{where}, 'norm_eps': expected above 0 and below 1, got {config.norm_eps}.")
+    if config.positions.kind in ("sinusoidal", "rotary") and not 1 < config.positions.base < 1e12:
+        raise UserError(f"{where}, 'positions.base': expected above 1 and below 1e12, got {config.positions.base}.")

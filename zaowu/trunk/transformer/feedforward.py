@@ -1,0 +1,42 @@
+"""The position-wise feed-forward network: every token is thought over alone, with the same weights."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zaowu.config import TrunkConfig
+from zaowu.trunk.transformer.linear import Linear
+
+
+def activate(x: Tensor, *, kind: str) -> Tensor:
+    """gelu: x Phi(x); gelu_tanh: its tanh approximation (Hendrycks and Gimpel 2016); relu; silu: x sigmoid(x)."""
+    if kind == "gelu":
+        return F.gelu(x)
+    if kind == "gelu_tanh":
+        return F.gelu(x, approximate="tanh")
+    if kind == "relu":
+        return F.relu(x)
+    assert kind == "silu", kind
+    return F.silu(x)
+
+
+class FeedForward(nn.Module):
+    """(N, D) -> (N, D).
+
+    FFN(x) = W_down f(W_up x + b_up) + b_down                                  (Vaswani et al. 2017, 3.3)
+    swiglu: W_down (silu(W_gate x + b_gate) * (W_up x + b_up)) + b_down        (Shazeer 2020)
+    """
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.kind = config.activation
+        self.up = Linear(config.dim, config.ffn_dim)
+        if self.kind == "swiglu":
+            self.gate = Linear(config.dim, config.ffn_dim)
+        self.down = Linear(config.ffn_dim, config.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "swiglu":
+            return self.down(F.silu(self.gate(x)) * self.up(x))
+        return self.down(activate(self.up(x), kind=self.kind))
