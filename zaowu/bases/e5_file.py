@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def _read_pieces(cursor: _Cursor, shape: Shape) -> tuple[list[str], np.ndarray, 
     if not np.isfinite(scores).all():
         raise _broken(cursor.where, "a piece's score is not a finite number")
     try:
-        pieces = [blob[a:b].decode("utf-8") for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        pieces = [blob[a:b].decode("utf-8") for a, b in pairwise(offsets.tolist())]
     except UnicodeDecodeError:
         raise _broken(cursor.where, "a piece is not UTF-8") from None
     if len(set(pieces)) < count:

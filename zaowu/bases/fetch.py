@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -98,17 +97,12 @@ def into_cache(base: Base, folder: Path) -> Path:
 
 
 def settle(made: Path, folder: Path, *, aside: Path) -> None:
-    """Moves the folder `made` to `folder`; a damaged one there goes to `aside`, a whole one stays."""
-    for _ in range(3):  # another process may put its own there between any two of these lines
-        if not cache.damage(folder):
-            return
-        try:
-            if folder.exists():
-                folder.rename(aside)
-                shutil.rmtree(aside)
-            made.rename(folder)
-            return
-        except OSError:
-            if not os.path.lexists(folder):
-                raise
-    raise UserError(f"{folder}: another process is writing there. Try again in a moment.")
+    """Moves the folder `made` to `folder`. A damaged one there goes to `aside`; another process's stays."""
+    if cache.damage(folder):
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+    try:
+        made.rename(folder)
+    except OSError:
+        if cache.damage(folder):  # so it did not fail because another process was first
+            raise

