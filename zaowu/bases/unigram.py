@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SPACE = "▁"  # stands for a space inside pieces
-SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # begin, padding, end, unknown, masked
 
 
 def build(pieces: Sequence[str], scores: Iterable[float], *, normal: Mapping[int, str]) -> Tokenizer:
