@@ -1,0 +1,95 @@
+"""What a report says, as plain data: `fit` fills it, the template lays it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(kw_only=True)
+class ReportContent:
+    """Everything on the page. Whatever is None or empty is left out, so a report can be written at any time.
+
+    Shares, scores and confidences lie in [0, 1]; durations are seconds. A number that could not be computed is
+    None or NaN. Texts are shown as they are, shortened where they are long; nothing in them is taken for HTML.
+
+    Head
+    title: what was fitted on what, "news.csv: topic". created: ISO 8601. command: repeats the run.
+
+    Verdict
+    evaluation: `Evaluation.to_plain()` of a category: "rows", "accuracy", "macro_f1", "log_loss",
+        "calibration_error", "intervals" (name -> [low, high]), "classes", "per_class", "confusion" (cells with
+        rows), "calibration_bins", "unseen".
+    baselines: name ("majority", "tfidf") -> the same kind of dict. comparison: name of a baseline -> {"value",
+        "low", "high"}, the paired difference of accuracy, Transformer minus baseline.
+    scored_on: "test split", "test file", "5-fold cross-validation".
+    deleaked: the evaluation without the rows that also stand in the training data; None where there are none.
+
+    What came in
+    columns: dicts of "name", "role", "kind", "reason". notes: what reading had to decide.
+    findings: "rows", "duplicates_within", "duplicates_across", "conflicting_labels", counts; "class_counts", side
+        -> {class: rows}; "skipped", reason -> rows; "duplicates", dicts of "text", "rows" (row numbers);
+        "conflicts", the same with "labels"; "near_labels", lists of labels that hardly differ.
+
+    What was done to it
+    splits: dicts of "side" ("train", "valid", "test"), "rows", "deviation" (the largest difference between a
+        class's share there and in all rows, or None).
+    lengths: "edges" (n + 1) and "counts" (n) of a histogram of tokens a record, "median", "longest", "limit",
+        "over" (records beyond the limit), "long" ("window" or "truncate").
+    unknown_share: share of characters that no piece of the vocabulary covers.
+    base, licence: the pretrained encoder, empty from scratch. num_pieces of num_pieces_before were kept.
+
+    How it learned
+    history: `Point`s of training as dicts: "epoch", "train_loss", "lr", "seconds" and "valid", metric -> value on
+        the validation rows (may be empty). best_epoch: whose weights were kept. stopped: why training ended.
+    settings: name -> value, as used.
+
+    Where it is wrong, and whether it knows
+    mistakes: dicts of "row", "text", "truth", "predicted", "confidence", the surest first.
+    predictions: examples, dicts of "text", "predicted", "confidence".
+    slices: dicts of "slice", "value", "rows", "accuracy", "low", "high".
+
+    Cost
+    timing: stage -> seconds. The rest as named.
+    """
+
+    title: str
+    created: str = ""
+    command: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
+    seed: int | None = None
+
+    evaluation: dict[str, Any] | None = None
+    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    comparison: dict[str, dict[str, float]] = field(default_factory=dict)
+    scored_on: str = ""
+    deleaked: dict[str, Any] | None = None
+
+    columns: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    findings: dict[str, Any] = field(default_factory=dict)
+
+    splits: list[dict[str, Any]] = field(default_factory=list)
+    lengths: dict[str, Any] | None = None
+    unknown_share: float | None = None
+    base: str = ""
+    licence: str = ""
+    num_pieces: int | None = None
+    num_pieces_before: int | None = None
+    num_parameters: int | None = None
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int | None = None
+    stopped: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    mistakes: list[dict[str, Any]] = field(default_factory=list)
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+
+    timing: dict[str, float] = field(default_factory=dict)
+    train_rows_per_s: float | None = None
+    predict_rows_per_s: float | None = None
+    peak_memory_mb: float | None = None
+    model_size_mb: float | None = None

@@ -1,0 +1,240 @@
+"""The report's pictures, each as an SVG element. They are drawn for a phone's width, so that none is ever shrunk."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zaowu.errors import shorten
+from zaowu.report.figure import ACCENT, FONT_PX, INK, MUTED, ON_ACCENT, PAPER, RULE, SECOND, Sheet, drawing
+from zaowu.report.say import Say
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 340.0
+MAX_POINTS = 300  # of a curve
+Series = dict[str, list[tuple[float, float | None]]]  # name -> (epoch, value)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A share with its 95 % interval. ours: the Transformer, not a baseline."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    ours: bool = False
+
+
+def intervals(rows: list[Interval], say: Say) -> str:
+    """Dots with their intervals, one below the other. A method far below all others is an arrow at the edge."""
+    from matplotlib.ticker import MaxNLocator
+
+    best = max(row.value for row in rows)
+    near = [row for row in rows if row.ours or row.value > best - 0.25]
+    low, high = min(row.low for row in near), max(row.high for row in near)
+    pad = max(0.01, 0.06 * (high - low))
+    low, high = max(0.0, low - pad), min(1.0, high + pad)
+    step, top = 42.0, 8.0
+    with drawing():
+        sheet = Sheet(WIDTH, top + step * len(rows) + 30)
+        axes = sheet.axes(6, top, WIDTH - 20, step * len(rows))
+        axes.set(xlim=(low, high), ylim=(len(rows), 0), yticks=[])
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        _percent_ticks(axes, say, "x")
+        across = axes.get_yaxis_transform()
+        for place, row in enumerate(rows):
+            colour = ACCENT if row.ours else SECOND
+            numbers = f"{say.percent(row.value)} ({say.interval(row.low, row.high)})"
+            room = int((WIDTH - 32 - _width(numbers)) / _width("n"))
+            sheet.write(axes, 0, place + 0.34, shorten(row.name, room), transform=across, color=INK)
+            sheet.write(axes, 1, place + 0.34, numbers, transform=across, color=MUTED, ha="right")
+            if row in near:
+                ends = [max(row.low, low), min(row.high, high)]
+                axes.plot(ends, [place + 0.65] * 2, color=colour, linewidth=2, solid_capstyle="butt")
+                axes.plot([row.value], [place + 0.65], "o", color=colour, markersize=8)
+            else:
+                axes.plot([0], [place + 0.65], "<", color=colour, markersize=7, transform=across, clip_on=False)
+        label = "; ".join(f"{row.name} {say.percent(row.value)} ({say.interval(row.low, row.high)})" for row in rows)
+        return sheet.svg("intervals", f"{say('picture.intervals')}{say('colon')}{label}")
+
+
+def loss_curve(history: list[dict[str, Any]], best_epoch: int | None, say: Say) -> str | None:
+    """Loss on training and validation rows by epoch; None when there is nothing to draw."""
+    series: Series = {
+        "train_loss": [(point["epoch"], point.get("train_loss")) for point in history],
+        "valid_loss": [(point["epoch"], point.get("valid", {}).get("log_loss")) for point in history],
+    }
+    return _curves("loss", series, best_epoch, say)
+
+
+def score_curve(history: list[dict[str, Any]], best_epoch: int | None, say: Say) -> str | None:
+    """Accuracy and macro-F1 on validation rows by epoch; None when there were none."""
+    series: Series = {
+        name: [(point["epoch"], point.get("valid", {}).get(name)) for point in history]
+        for name in ("accuracy", "macro_f1")
+    }
+    return _curves("score", series, best_epoch, say)
+
+
+def _curves(name: str, series: Series, best_epoch: int | None, say: Say) -> str | None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    drawn: Series = {}
+    for key, points in series.items():
+        known = [(epoch, value) for epoch, value in points if value is not None and math.isfinite(value)]
+        if known:
+            drawn[key] = [*known[: -1 : math.ceil(len(known) / MAX_POINTS)], known[-1]]
+    if not drawn:
+        return None
+    with drawing():
+        sheet = Sheet(WIDTH, 230)
+        axes = sheet.axes(48, 30, WIDTH - 64, 158, spines="bottom left")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        if name == "score":
+            _percent_ticks(axes, say, "y")
+        else:
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 9):g}"))
+        axes.grid(axis="y", color=RULE, linewidth=0.6)
+        axes.margins(x=0.04, y=0.1)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        left, labels = 48.0, []
+        for (key, points), colour, line in zip(drawn.items(), (ACCENT, SECOND), ("-", (0, (5, 2))), strict=False):
+            epochs, values = zip(*points, strict=True)
+            marker = "o" if len(points) <= 30 else None
+            axes.plot(epochs, values, color=colour, linewidth=1.8, linestyle=line, marker=marker, markersize=4)
+            words = say(f"curve.{key}")
+            _key(sheet, axes, left, words, colour, line)
+            left += 38 + _width(words)
+            last = say.percent(values[-1]) if name == "score" else f"{values[-1]:.3g}"
+            labels.append(f"{words} {last}")
+        if axes.get_xlim()[1] - axes.get_xlim()[0] < 0.5:  # a single epoch
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+        sheet.write(axes, 1, -0.25, say("axis.epoch"), transform=axes.transAxes, ha="right", color=MUTED)
+        return sheet.svg(name, f"{say(f'picture.{name}')}{say('colon')}{say('comma').join(labels)}")
+
+
+def lengths(histogram: dict[str, Any], say: Say) -> str:
+    """Tokens a record: "edges", "counts" and the "limit" that the model reads at once."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    edges, counts = histogram["edges"], histogram["counts"]
+    with drawing():
+        sheet = Sheet(WIDTH, 180)
+        axes = sheet.axes(48, 10, WIDTH - 64, 125)
+        widths = [right - left for left, right in itertools.pairwise(edges)]
+        axes.bar(edges[:-1], counts, widths, align="edge", color=ACCENT, edgecolor=PAPER, linewidth=0.5)
+        axes.set_xlim(edges[0], edges[-1])
+        if limit_drawn(histogram):
+            axes.axvline(histogram["limit"], color=SECOND, linewidth=1.5, linestyle=(0, (4, 2)))
+        for axis, ticks in ((axes.xaxis, 6), (axes.yaxis, 4)):
+            axis.set_major_locator(MaxNLocator(ticks, integer=True, min_n_ticks=1))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", color=RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        sheet.write(axes, 1, -0.3, say("axis.tokens"), transform=axes.transAxes, ha="right", color=MUTED)
+        return sheet.svg("lengths", say("picture.lengths"))
+
+
+def limit_drawn(histogram: dict[str, Any]) -> bool:
+    """Whether the limit lies within the histogram."""
+    return histogram.get("limit") is not None and histogram["edges"][0] < histogram["limit"] < histogram["edges"][-1]
+
+
+def confusion(classes: list[str], cells: dict[tuple[str, str], int], say: Say) -> str:
+    """Heat map of (truth, predicted) -> rows; a cell is as dark as its share of its row. For up to 20 classes."""
+    from matplotlib.patches import Rectangle
+
+    names = [shorten(name, 14) for name in classes]
+    num, widest = len(classes), max(map(_width, names))
+    cell = 56.0 if num <= 3 else 40.0 if num <= 6 else 34.0 if num <= 12 else 30.0
+    level = widest <= cell - 4
+    left, top = widest + 30, 44.0 if level else 34 + 0.72 * widest
+    right = 10.0 if level else max(10.0, 0.72 * _width(names[-1]) - cell / 2 + 10)
+    with drawing():
+        sheet = Sheet(left + cell * num + right, top + cell * num + 6)
+        axes = sheet.axes(left, top, cell * num, cell * num, spines="")
+        axes.set(xlim=(0, num), ylim=(num, 0), xticks=[], yticks=[])
+        for row, truth in enumerate(classes):
+            total = sum(cells.get((truth, predicted), 0) for predicted in classes)
+            for column, predicted in enumerate(classes):
+                rows = cells.get((truth, predicted), 0)
+                share = rows / total if total else 0.0
+                fill = {"facecolor": ACCENT, "alpha": 0.08 + 0.92 * share} if rows else {"facecolor": PAPER}
+                axes.add_patch(Rectangle((column, row), 1, 1, linewidth=0, **fill))
+                if rows or not total:
+                    words, colour = (say.whole(rows), ON_ACCENT if share > 0.5 else INK) if total else ("·", MUTED)
+                    sheet.write(axes, column + 0.5, row + 0.5, words, color=colour, ha="center", va="center")
+        for place in range(num + 1):
+            axes.plot([0, num], [place] * 2, color=RULE, linewidth=0.5)
+            axes.plot([place] * 2, [0, num], color=RULE, linewidth=0.5)
+        for place, name in enumerate(names):
+            sheet.write(axes, -6 / cell, place + 0.5, name, color=INK, ha="right", va="center")
+            if level:
+                sheet.write(axes, place + 0.5, -6 / cell, name, color=INK, ha="center")
+            else:
+                sheet.write(axes, place + 0.6, -5 / cell, name, color=INK, rotation=45)
+        sheet.write(axes, num / 2, -(top - 12) / cell, f"{say('predicted')} →", color=MUTED, ha="center")
+        sheet.write(
+            axes, -(left - 12) / cell, num / 2, f"← {say('truth')}", color=MUTED, rotation=90, ha="center", va="center"
+        )
+        return sheet.svg("confusion", say("picture.confusion"))
+
+
+def reliability(bins: list[dict[str, Any]], say: Say) -> str:
+    """Accuracy of the rows in each bin of confidence; a dot's area is its number of rows."""
+    most = max(row["rows"] for row in bins)
+    low = min(*(min(row["confidence"], row["accuracy"]) for row in bins), 0.5)
+    low = math.floor(10 * low) / 10
+    with drawing():
+        sheet = Sheet(WIDTH, 310)
+        axes = sheet.axes(56, 26, 240, 240, spines="bottom left")
+        axes.set(xlim=(low, 1), ylim=(low, 1))
+        _percent_ticks(axes, say, "x")
+        _percent_ticks(axes, say, "y")
+        axes.plot([low, 1], [low, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        for row in bins:
+            axes.plot([row["confidence"]] * 2, [row["confidence"], row["accuracy"]], color=RULE, linewidth=1.5)
+            size = 4 + 12 * math.sqrt(row["rows"] / most)
+            axes.plot(row["confidence"], row["accuracy"], "o", color=ACCENT, alpha=0.85, markersize=size, clip_on=False)
+        sheet.write(axes, 1, -0.16, say("axis.confidence"), transform=axes.transAxes, ha="right", color=MUTED)
+        sheet.write(axes, -0.16, 1.05, say("axis.accuracy"), transform=axes.transAxes, color=MUTED)
+        return sheet.svg("reliability", say("picture.reliability"))
+
+
+def _percent_ticks(axes: Axes, say: Say, side: str) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: say("percent", number=f"{round(100 * value, 6):g}")))
+
+
+def _key(sheet: Sheet, axes: Axes, left: float, words: str, colour: str, line: Any) -> None:
+    """One entry of a curve's key, `left` pixels from the edge, above the axes."""
+    box = axes.get_position()
+    at = (left / sheet.width - box.x0) / box.width
+    unit = 1 / (sheet.width * box.width)
+    axes.plot(
+        [at, at + 18 * unit],
+        [1.11] * 2,
+        color=colour,
+        linewidth=1.8,
+        linestyle=line,
+        transform=axes.transAxes,
+        clip_on=False,
+    )
+    sheet.write(axes, at + 23 * unit, 1.085, words, transform=axes.transAxes, color=INK)
+
+
+def _width(words: str) -> float:
+    """About how wide the browser sets `words`, in pixels."""
+    return FONT_PX * sum(1.0 if unicodedata.east_asian_width(sign) in "WF" else 0.58 for sign in words)

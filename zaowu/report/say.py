@@ -1,0 +1,84 @@
+"""Words and numbers in the reader's language."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TypeGuard
+
+from zaowu.errors import UserError, nearest, shorten
+from zaowu.progress import duration
+from zaowu.report import chinese, english
+
+
+class Say:
+    """`say("key", n=3)` is the sentence of that key. Raises UserError for a language that we do not have."""
+
+    def __init__(self, lang: str) -> None:
+        tables = {"en": english.WORDS, "zh": chinese.WORDS}
+        if lang not in tables:
+            raise UserError(f"Language: expected en or zh, got '{shorten(lang)}'.{nearest(lang, tables)}")
+        self.words = tables[lang]
+        self.zh = lang == "zh"
+
+    def __call__(self, key: str, **values: object) -> str:
+        return self.words[key].format(**values)
+
+    def name(self, group: str, value: object) -> str:
+        """What a person calls `value` of a group ("role", "stage", "stop"); the value itself where we have no word."""
+        numbers = re.findall(r"\d+", str(value))
+        words = self.words.get(f"{group}.{re.sub(r'[0-9]+', '{n}', str(value))}", str(value))
+        return words.replace("{n}", numbers[0]) if numbers else words
+
+    def percent(self, value: float | None, digits: int = 1) -> str:
+        """`0.9412` -> `94.1 %`; a dash for what could not be computed."""
+        return self("percent", number=f"{100 * value:.{digits}f}") if _known(value) else "–"
+
+    def interval(self, low: float | None, high: float | None, *, signed: bool = False) -> str:
+        """Two shares in per cent, without the sign."""
+        form = "+.1f" if signed else ".1f"
+        if _known(low) and _known(high):
+            return self("interval", low=f"{100 * low:{form}}", high=f"{100 * high:{form}}")
+        return "–"
+
+    def score(self, name: str, value: float | None) -> str:
+        """A metric's value: log-loss as it is, all others are shares."""
+        if name == "log_loss":
+            return f"{value:.3f}" if _known(value) else "–"
+        return self.percent(value)
+
+    def points(self, value: float, *, signed: bool = False) -> str:
+        """A difference of shares."""
+        return self("points", number=f"{100 * value:+.1f}" if signed else f"{abs(100 * value):.1f}")
+
+    def whole(self, value: float | None) -> str:
+        """`12345` -> `12,345`."""
+        return f"{round(value):,}" if _known(value) else "–"
+
+    def million(self, value: float) -> str:
+        """`33123456` -> `33.1 million`, or `3,312 万`."""
+        if value < 1e6:
+            return self.whole(value)
+        return self("million", number=f"{value / 1e4:,.0f}" if self.zh else f"{value / 1e6:.1f}")
+
+    def duration(self, seconds: float | None) -> str:
+        """`75` -> `1 min 15 s`; below ten seconds with one decimal."""
+        words = "–"
+        if _known(seconds):
+            words = duration(seconds) if seconds >= 10 else self("seconds", number=f"{seconds:.1f}")
+        if self.zh:
+            for unit, character in (("h", "小时"), ("min", "分"), ("s", "秒")):
+                words = re.sub(rf"\b{unit}\b", character, words)
+        return words
+
+    def listed(self, names: list[str], most: int = 8) -> str:
+        """`a, b, c and 4 more`."""
+        words = self("comma").join(shorten(name, 40) for name in names[:most])
+        if len(names) <= most:
+            return words
+        return words + ("" if self.zh else " ") + self("and_more", n=len(names) - most)
+
+
+def _known(value: float | None) -> TypeGuard[float]:
+    """Whether there is such a number: not None, NaN or infinite."""
+    return value is not None and math.isfinite(value)

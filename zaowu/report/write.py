@@ -1,0 +1,104 @@
+"""The report as one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from zaowu.errors import UserError, shorten
+from zaowu.report import pictures, views
+from zaowu.report.content import ReportContent
+from zaowu.report.say import Say
+from zaowu.report.verdict import caveats, sentences
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_TEXT = 280  # characters of a text that is shown
+MAX_NAME = 60  # of a class, a column, a setting
+# What may not stand in HTML or in UTF-8: controls, halves of surrogate pairs, non-characters.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def write(path: str | os.PathLike[str], content: ReportContent, *, lang: str = "en") -> None:
+    """Writes the page to `path`, under a temporary name first: an older page is replaced whole or not at all.
+
+    lang: "en" or "zh". Raises UserError for another language and when the file cannot be written.
+    """
+    path = Path(path)
+    page = render(content, lang=lang).encode()
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(page)
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise UserError(
+            f"{path}: the report could not be written ({error.strerror}). Is there room, and permission?"
+        ) from error
+
+
+def render(content: ReportContent, *, lang: str = "en") -> str:
+    """The page as text. Everything that comes from data is escaped by the template."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    say = Say(lang)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["text"] = lambda value: _cut(value, MAX_TEXT)
+    environment.filters["label"] = lambda value: _cut(value, MAX_NAME)
+    environment.filters["visible"] = lambda value: re.sub(r"\s", "␣", str(value)[:MAX_NAME])
+    environment.filters["together"] = lambda words: re.sub(r" (?=%)", "\u00a0", words)
+    page = environment.get_template("report.html.j2").render(c=content, say=say, **_parts(content, say))
+    return _UNPRINTABLE.sub("\ufffd", page)
+
+
+def _parts(content: ReportContent, say: Say) -> dict[str, Any]:
+    """What the template lays out, by name; `sections` are those that have anything to show."""
+    evaluation, lengths = content.evaluation or {}, content.lengths
+    parts: dict[str, Any] = {
+        "verdict": sentences(content, say),
+        "caveats": caveats(content, say),
+        "metrics": views.METRICS,
+        "methods": views.methods(content, say),
+        "intervals": views.interval_picture(content, say),
+        "facts": views.facts(content, say),
+        "class_counts": views.class_counts(content),
+        "lengths": pictures.lengths(lengths, say) if lengths else None,
+        "limit_drawn": lengths is not None and pictures.limit_drawn(lengths),
+        "about_lengths": views.long_texts(lengths or {}, say),
+        "made_of": views.made_of(content, say),
+        "loss": pictures.loss_curve(content.history, content.best_epoch, say),
+        "score": pictures.score_curve(content.history, content.best_epoch, say),
+        "confusions": views.confusions(evaluation, say),
+        "per_class": views.per_class(evaluation),
+        "trust": views.trust(evaluation, say),
+        "slices": views.slices(content),
+        "cost": views.cost(content, say),
+        "again": views.again(content, say),
+        "caps": views.CAPS,
+    }
+    shown = {
+        "verdict": parts["methods"] or parts["caveats"],
+        "data": content.columns or content.notes or content.findings,
+        "done": content.splits or lengths or parts["made_of"] or content.unknown_share is not None,
+        "training": content.history or content.settings,
+        "wrong": parts["confusions"] or parts["per_class"] or content.mistakes,
+        "trust": parts["trust"] or content.predictions,
+        "slices": content.slices,
+        "cost": content.timing or parts["cost"],
+        "again": content.command or parts["again"] or content.versions,
+    }
+    return {**parts, "sections": [name for name, something in shown.items() if something]}
+
+
+def _cut(value: object, width: int) -> str:
+    """One line of at most `width` characters; ten megabytes in one cell are not even looked through."""
+    return shorten(str(value)[: 8 * width], width)
