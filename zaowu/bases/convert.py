@@ -78,7 +78,8 @@ def from_e5(file: e5_file.E5File, out: Path) -> None:
             "torch_dtype": "float32",  # to compute in, whatever the file stores
         },
     )
-    unigram.build(file.pieces, file.scores, normal=file.normal).save(str(out / "tokenizer.json"), pretty=False)
+    tokenizer = unigram.build(file.pieces, file.scores, normal=file.normal)
+    (out / "tokenizer.json").write_text(tokenizer.to_str(), "utf-8")
     write_tokenizer_config(out, ("<s>", "</s>", "<pad>", "<unk>", "<mask>"), shape.max_positions)
     tensors = {name: file.tensor(name) for name in file.tensors}
     write_weights(out, tensors)

@@ -9,11 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from zaowu.bases import cache
-from zaowu.bases.convert import convert
-from zaowu.bases.download import download
 from zaowu.bases.names import CATALOGUE, Base
 from zaowu.errors import UserError, nearest
 from zaowu.progress import note
@@ -76,6 +72,11 @@ def into_cache(base: Base, folder: Path) -> Path:
 
     Raises UserError when it cannot be had or there is no room.
     """
+    from safetensors import SafetensorError  # here, because most runs find their base in the cache
+
+    from zaowu.bases.convert import convert
+    from zaowu.bases.download import download
+
     note(
         f"Fetching the base '{base.name}' ({base.origin}; {base.languages}): {base.download_mb} MB to download, "
         f"{base.disk_mb} MB in {folder.parent}. Licence: {base.licence}."
@@ -91,11 +92,11 @@ def into_cache(base: Base, folder: Path) -> Path:
             settle(made, folder, aside=Path(scratch) / "damaged")
     except (OSError, SafetensorError) as error:  # safetensors wraps the system's error in its own
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        needed = base.disk_mb + 2 * base.download_mb
-        why = f"the disk is full ({needed} MB are needed for a while)" if full else str(error)
+        needed = base.disk_mb + base.download_mb
+        why = f"the disk is full, {needed} MB are needed for a while" if full else error
         raise UserError(
-            f"The base '{base.name}' cannot be stored in {folder.parent}: {why}; nothing was left behind. "
-            f"Make room, or set ZAOWU_HOME to another folder."
+            f"The base '{base.name}' cannot be stored in {folder.parent} ({why}); nothing was left behind: "
+            f"{'make room' if full else 'mend that'}, or set ZAOWU_HOME to another folder."
         ) from None
     return folder
 
@@ -103,8 +104,9 @@ def into_cache(base: Base, folder: Path) -> Path:
 def sweep(parent: Path) -> None:
     """Removes what a process that was killed left there more than a day ago."""
     for left in parent.glob(".fetching-*"):
-        if time.time() - left.stat().st_mtime > 24 * 3600:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if time.time() - left.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def settle(made: Path, folder: Path, *, aside: Path) -> None:

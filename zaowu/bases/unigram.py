@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -18,8 +18,8 @@ def build(pieces: Sequence[str], scores: Iterable[float], *, normal: Mapping[int
 
     pieces must hold the five SPECIAL ones. normal: code point -> its replacement.
 
-    An unknown character is one unknown piece, also beside another: the library would fuse neighbours, so they
-    are cut apart before the pieces are looked for. That changes no other piece, because no piece spans one.
+    A character that no piece holds is one unknown piece, also beside another: the library would fuse
+    neighbours, so they are cut apart before the pieces are looked for. No piece spans one, so none changes.
     """
     from tokenizers import (
         AddedToken,
@@ -77,10 +77,10 @@ def charsmap(normal: Mapping[int, str]) -> bytes:
     in the unit reached by 0, with the top bit set.
     Source: J. Aoe 1989, "An efficient digital search algorithm by using a double-array structure".
     """
-    trie: dict[int, dict | int] = {}
+    trie: dict[int, Any] = {}  # byte -> the node it leads to; 0 -> the value of the key that ends here
     replacements = bytearray()
     for code, text in normal.items():
-        node: dict = trie
+        node = trie
         for byte in chr(code).encode("utf-8"):
             node = node.setdefault(byte, {})
         node[0] = len(replacements)
