@@ -196,7 +196,7 @@ WORDS = {
     # Slices
     "read.slices": "The dot is the accuracy of the rows in the slice, the bar its 95 % interval; the line marks the "
     "accuracy of all rows. A bar that does not touch the line deserves a look.",
-    "slice.length": "length in tokens",
+    "slice.length": "length in characters",
     "slice.class": "class",
     "slice": "slice",
     # Cost
