@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zaowu.errors import UserError
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 HEAD_BYTES = 8192  # what is looked at to tell one kind of file from another
 NUM_JUDGED = 20_000  # lines outside ASCII that decide between two encodings
 NAMES = {"utf-8": "UTF-8", "gb18030": "GB18030"}

@@ -43,7 +43,7 @@ class Column:
 
     name: str
     role: str  # "input", "target", "group", "slice", "ignored"
-    kind: str  # "text", "category", "number", "date", "id", "empty"
+    kind: str  # a kind of input, or "category", "number", "date", "id", "empty", "other"
     reason: str
 
 
@@ -82,6 +82,7 @@ class Records:
     source: str
     schema: Schema
     skipped: tuple[BadRow, ...] = field(default=())
+    notes: tuple[str, ...] = ()  # what cleaning did to the values that are left
 
     def __len__(self) -> int:
         return self.frame.height

@@ -1,0 +1,108 @@
+"""A source and what was said about it -> records on their sides, ready to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zaowu.config import DataConfig
+from zaowu.errors import UserError
+from zaowu.records import schema as schemas
+from zaowu.records.check import clean
+from zaowu.records.read import read
+from zaowu.records.records import Records, Schema, Table
+from zaowu.records.schema import Guesser
+from zaowu.records.split import folds, split, split_off
+
+NUM_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Records with their places. Exactly one of `test` and `folds` says what the score comes from.
+
+    whole: all records of the main source, in its order. train, valid: what the final model learns from and what
+    chooses its epoch (None: nothing does). test: what it is scored on. folds: (N,) fold of each record of `whole`.
+    deviation: side -> largest difference of a class's share from its share of all.
+    """
+
+    table: Table
+    schema: Schema
+    whole: Records
+    train: Records
+    valid: Records | None
+    test: Records | None
+    folds: np.ndarray | None
+    deviation: dict[str, float]
+    scored_on: str
+
+    @property
+    def parts(self) -> dict[str, Records]:
+        sides = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: records for name, records in sides.items() if records is not None}
+
+
+def prepare(
+    source: Any, data: DataConfig, *, guessers: Mapping[str, Guesser], cross_validate_below: int = 1000
+) -> Prepared:
+    """Reads, guesses, cleans and splits. Below `cross_validate_below` records, and without a test file, all of them
+    train the final model and the score comes from folds. Raises UserError for whatever cannot be used."""
+    table = read(source, on_bad_row=data.on_bad_row)
+    schema = schemas.guess(
+        table,
+        guessers=guessers,
+        target=data.target,
+        columns=data.columns,
+        ignore=data.ignore,
+        group=data.group,
+        slices=data.slices,
+    )
+    whole = clean(table, schema, on_bad_row=data.on_bad_row)
+    test = _other(data.test, whole, data) if data.test else None
+    valid = _other(data.valid, whole, data) if data.valid else None
+    common = {"table": table, "schema": schema, "whole": whole}
+    if test is None and valid is None and len(whole) < cross_validate_below:
+        places = folds(whole, NUM_FOLDS)
+        if len(np.unique(places)) < 2:
+            raise UserError(f"{table.source}: all rows are one group, so nothing is left to score on.")
+        scored_on = f"{NUM_FOLDS}-fold cross-validation"
+        return Prepared(
+            **common, train=whole, valid=None, test=None, folds=places, deviation={}, scored_on=scored_on
+        )
+    if test is not None:
+        if valid is None and len(whole) >= cross_validate_below:
+            sides = split_off(whole)
+            train, valid = whole.take(sides.train), whole.take(sides.valid)
+            return Prepared(
+                **common, train=train, valid=valid, test=test, folds=None, deviation=sides.deviation,
+                scored_on="test file",
+            )
+        return Prepared(
+            **common, train=whole, valid=valid, test=test, folds=None, deviation={}, scored_on="test file"
+        )
+    sides = split(whole, shares=(0.9, 0.0, 0.1)) if valid is not None else split(whole)
+    return Prepared(
+        **common,
+        train=whole.take(sides.train),
+        valid=whole.take(sides.valid) if valid is None else valid,
+        test=whole.take(sides.test),
+        folds=None,
+        deviation=sides.deviation,
+        scored_on="test split",
+    )
+
+
+def _other(path: str, whole: Records, data: DataConfig) -> Records:
+    """A validation or test file, read as the main source was; labels that training never saw are kept."""
+    table = read(path, on_bad_row=data.on_bad_row)
+    wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.named("target"))}
+    missing = wanted - set(table.frame.columns)
+    if missing:
+        raise UserError(
+            f"{table.source}: expected the columns of {whole.source}, '{sorted(missing)[0]}' is missing; "
+            f"it has {', '.join(table.frame.columns)}."
+        )
+    return clean(table, whole.schema, on_bad_row=data.on_bad_row, min_classes=1)
