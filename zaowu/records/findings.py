@@ -1,0 +1,192 @@
+"""What a person should know about their records before anything is learned from them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from zaowu.errors import shorten
+from zaowu.records.bad_rows import kind
+from zaowu.records.records import Records
+
+NUM_EXAMPLES = 20
+NUM_ROWS = 10  # row numbers in one example
+TEXT_CHARS = 80
+
+
+@dataclass(frozen=True)
+class Example:
+    """One content and where it stands. rows: (part, row number) of its records, the first few. count: of all."""
+
+    text: str
+    labels: tuple[str, ...]
+    rows: tuple[tuple[str, int], ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Characters of a record's inputs together."""
+
+    shortest: int
+    median: float
+    mean: float
+    longest: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Counts of records, and examples of them. Equal content: equal after NFKC and folding of white space.
+
+    rows: usable records in each part. skipped: part -> what was wrong -> rows.
+    within: part -> surplus copies, the records of a part minus its different contents.
+    across: part -> its records whose content stands in `train` too.
+    conflicting: part -> its records whose content has, in any part, two or more different labels.
+    classes: part -> label -> records, the most frequent first; empty without a target.
+    one_member: classes of `train` with one record. unseen: part -> label -> records, of labels `train` lacks.
+    near_equal: sets of labels that differ only by white space, case or full-width forms.
+    lengths: part -> lengths. notes: what reading and cleaning decided.
+    examples: "duplicates_within", "duplicates_across", "conflicting_labels" -> at most 20, the most copies first;
+    skipped_examples: at most 20 rows with what is wrong with them.
+    """
+
+    rows: dict[str, int]
+    skipped: dict[str, dict[str, int]]
+    within: dict[str, int]
+    across: dict[str, int]
+    conflicting: dict[str, int]
+    classes: dict[str, dict[str, int]]
+    one_member: tuple[str, ...]
+    unseen: dict[str, dict[str, int]]
+    near_equal: tuple[tuple[str, ...], ...]
+    lengths: dict[str, Lengths]
+    notes: tuple[str, ...] = ()
+    examples: dict[str, tuple[Example, ...]] = field(default_factory=dict)
+    skipped_examples: tuple[str, ...] = ()
+
+    @property
+    def duplicates_within(self) -> int:
+        return sum(self.within.values())
+
+    @property
+    def duplicates_across(self) -> int:
+        return sum(self.across.values())
+
+    @property
+    def conflicting_labels(self) -> int:
+        return sum(self.conflicting.values())
+
+    def to_plain(self) -> dict[str, Any]:
+        """JSON-ready: the totals by name, then everything they are made of."""
+        detail = asdict(self)
+        totals = {
+            "rows": sum(self.rows.values()),
+            "skipped_rows": sum(sum(reasons.values()) for reasons in self.skipped.values()),
+            "duplicates_within": self.duplicates_within,
+            "duplicates_across": self.duplicates_across,
+            "conflicting_labels": self.conflicting_labels,
+        }
+        examples = detail.pop("examples")
+        return totals | {"parts": detail, "examples": examples}
+
+
+def find(parts: Mapping[str, Records]) -> Findings:
+    """Findings over the named parts of one data set; `across` and `unseen` compare the others with "train"."""
+    every = pl.concat([_listed(name, records) for name, records in parts.items()])
+    train = every.filter(part="train")
+    copies = every.filter(pl.len().over("part", "content") > 1)
+    across = every.join(train, on="content", how="semi").filter(pl.col("part") != "train")
+    pairs = every.drop_nulls("label").select("content", "label").unique()
+    contents = pairs.group_by("content").len().filter(pl.col("len") > 1)
+    conflicting = every.drop_nulls("label").join(contents, on="content", how="semi")
+    classes = {name: _counts(every.filter(part=name).get_column("label")) for name in parts}
+    seen = classes.get("train", {})
+    others = {name: own for name, own in classes.items() if name != "train"} if seen else {}
+    surplus = every.group_by("part").agg(surplus=pl.len() - pl.col("content").n_unique())
+    sources = {
+        "duplicates_within": copies,
+        "duplicates_across": every.join(across, on="content", how="semi"),
+        "conflicting_labels": conflicting,
+    }
+    return Findings(
+        rows={name: len(records) for name, records in parts.items()},
+        skipped={name: _counts(pl.Series(list(map(kind, records.skipped)))) for name, records in parts.items()},
+        within=_by_part(parts, dict(surplus.iter_rows())),
+        across=_by_part(parts, _counts(across.get_column("part"))),
+        conflicting=_by_part(parts, _counts(conflicting.get_column("part"))),
+        classes={name: own for name, own in classes.items() if own},
+        one_member=tuple(label for label, count in seen.items() if count == 1),
+        unseen={
+            name: {label: count for label, count in own.items() if label not in seen} for name, own in others.items()
+        },
+        near_equal=_near_equal({label for own in classes.values() for label in own}),
+        lengths={name: _lengths(records) for name, records in parts.items()},
+        notes=tuple(f"{records.source}: {note}" for records in parts.values() for note in records.notes),
+        examples={name: _examples(found, parts) for name, found in sources.items()},
+        skipped_examples=tuple(str(bad) for records in parts.values() for bad in records.skipped)[:NUM_EXAMPLES],
+    )
+
+
+def _listed(part: str, records: Records) -> pl.DataFrame:
+    """part, place (index in the part), row, content, label of every record."""
+    target = records.schema.target
+    has_labels = target is not None and target.name in records.frame.columns
+    labels = records.frame.get_column(target.name) if target and has_labels else pl.lit(None, pl.String)
+    columns = {"row": records.rows, "content": records.ids}
+    return pl.DataFrame(columns).select(
+        pl.lit(part).alias("part"),
+        pl.int_range(pl.len()).alias("place"),
+        "row",
+        "content",
+        labels.alias("label"),
+    )
+
+
+def _counts(values: pl.Series) -> dict[str, int]:
+    """value -> how often, the most frequent first and equal ones by name; nulls are left out."""
+    counts = Counter(dict(values.drop_nulls().value_counts().iter_rows()))
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _by_part(parts: Mapping[str, Records], counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: counts.get(name, 0) for name in parts}
+
+
+def _near_equal(labels: set[str]) -> tuple[tuple[str, ...], ...]:
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        key = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+        alike.setdefault(key, []).append(label)
+    return tuple(tuple(names) for names in alike.values() if len(names) > 1)
+
+
+def _lengths(records: Records) -> Lengths:
+    columns = [pl.col(column.name).str.len_chars() for column in records.schema.inputs]
+    chars = records.frame.select(pl.sum_horizontal(columns)).to_series().to_numpy()
+    return Lengths(int(chars.min()), float(np.median(chars)), float(chars.mean()), int(chars.max()))
+
+
+def _examples(found: pl.DataFrame, parts: Mapping[str, Records]) -> tuple[Example, ...]:
+    """The contents of `found`, those with the most records first, then in the order of their first record."""
+    number = found.with_row_index("number").group_by("content").agg(pl.len(), pl.col("number").min())
+    examples = []
+    for content in number.sort(-pl.col("len").cast(pl.Int64), "number").head(NUM_EXAMPLES).get_column("content"):
+        rows = found.filter(content=content)
+        part, place = rows.select("part", "place").row(0)
+        records = parts[part]
+        text = " | ".join(records.frame.get_column(column.name)[place] for column in records.schema.inputs)
+        examples.append(
+            Example(
+                shorten(text, TEXT_CHARS),
+                tuple(_counts(rows.get_column("label"))),
+                tuple(rows.select("part", "row").head(NUM_ROWS).iter_rows()),
+                rows.height,
+            )
+        )
+    return tuple(examples)
