@@ -23,7 +23,7 @@ def home() -> Path:
         caches = Path.home() / "Library" / "Caches"
     else:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "zaowu"
+    return Path(caches).absolute() / "zaowu"
 
 
 def place(name: str) -> Path:

