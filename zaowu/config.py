@@ -139,6 +139,8 @@ def from_plain(kind: type[T], data: Any, *, where: str) -> T:
 
 
 def _checked(hint: Any, value: Any, *, where: str) -> Any:
+    if hint is Any:
+        return value
     if dataclasses.is_dataclass(hint):
         return from_plain(hint, value, where=where)  # type: ignore[arg-type]
     origin, args = get_origin(hint), get_args(hint)
@@ -150,6 +152,10 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise UserError(f"{where}: expected a list, got {type(value).__name__}.")
         return tuple(_checked(args[0], item, where=where) for item in value)
+    if origin is list:
+        if not isinstance(value, list):
+            raise UserError(f"{where}: expected a list, got {type(value).__name__}.")
+        return [_checked(args[0], item, where=where) for item in value]
     if origin is dict:  # dict[str, X]
         if not isinstance(value, dict):
             raise UserError(f"{where}: expected an object, got {type(value).__name__}.")

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zaowu.inputs import Feature
+
 
 @dataclass
 class Batch:
@@ -62,15 +64,16 @@ def _move(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]
 def collate(
     group: str,
     rows: list[dict[str, np.ndarray]],
-    specs: Mapping[str, tuple[type, float]],
+    specs: Mapping[str, Feature],
     *,
     targets: Mapping[str, np.ndarray] | None = None,
+    target_mask: Mapping[str, np.ndarray] | None = None,
     weights: np.ndarray | None = None,
     index: np.ndarray | None = None,
 ) -> Batch:
     """Pads `rows`, the features of B items of one column group, to their longest.
 
-    specs: feature -> (numpy dtype, pad value). targets: name -> (B, ...); negative integers mean "no answer".
+    specs: feature -> its dtype and pad value. targets, target_mask: name -> (B, ...), (B,).
     Raises ValueError for no rows.
     """
     if not rows:
@@ -79,24 +82,19 @@ def collate(
     width = int(sizes.max())
     mask = np.arange(width) < sizes[:, None]  # (B, T)
     features = {}
-    for name, (dtype, pad) in specs.items():
-        shape = rows[0][name].shape[1:]
-        padded = np.full((len(rows), width, *shape), pad, dtype)
+    for name, spec in specs.items():
+        padded = np.full((len(rows), width, *spec.shape), spec.pad, spec.dtype)
         for row, size, out in zip(rows, sizes, padded, strict=True):
             out[:size] = row[name]
         features[name] = torch.from_numpy(padded)
     positions = torch.arange(width).expand(len(rows), width)
-    answers = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in (targets or {}).items()}
     return Batch(
         inputs={group: features},
         mask=torch.from_numpy(mask),
         positions=positions,
         segments=torch.zeros_like(positions),
-        targets=answers,
-        target_mask={
-            name: value >= 0 if not value.is_floating_point() else torch.isfinite(value)
-            for name, value in answers.items()
-        },
+        targets={name: torch.from_numpy(value) for name, value in (targets or {}).items()},
+        target_mask={name: torch.from_numpy(value) for name, value in (target_mask or {}).items()},
         weights=torch.ones(len(rows)) if weights is None else torch.from_numpy(weights.astype(np.float32)),
         index=np.arange(len(rows)) if index is None else index,
     )

@@ -69,20 +69,21 @@ def prepare(
         if len(np.unique(places)) < 2:
             raise UserError(f"{table.source}: all rows are one group, so nothing is left to score on.")
         scored_on = f"{NUM_FOLDS}-fold cross-validation"
-        return Prepared(
-            **common, train=whole, valid=None, test=None, folds=places, deviation={}, scored_on=scored_on
-        )
+        return Prepared(**common, train=whole, valid=None, test=None, folds=places, deviation={}, scored_on=scored_on)
     if test is not None:
         if valid is None and len(whole) >= cross_validate_below:
             sides = split_off(whole)
             train, valid = whole.take(sides.train), whole.take(sides.valid)
             return Prepared(
-                **common, train=train, valid=valid, test=test, folds=None, deviation=sides.deviation,
+                **common,
+                train=train,
+                valid=valid,
+                test=test,
+                folds=None,
+                deviation=sides.deviation,
                 scored_on="test file",
             )
-        return Prepared(
-            **common, train=whole, valid=valid, test=test, folds=None, deviation={}, scored_on="test file"
-        )
+        return Prepared(**common, train=whole, valid=valid, test=test, folds=None, deviation={}, scored_on="test file")
     sides = split(whole, shares=(0.9, 0.0, 0.1)) if valid is not None else split(whole)
     return Prepared(
         **common,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from typing import TypeGuard
 
@@ -82,3 +83,12 @@ class Say:
 def _known(value: float | None) -> TypeGuard[float]:
     """Whether there is such a number: not None, NaN or infinite."""
     return value is not None and math.isfinite(value)
+
+
+def language(lang: str | None) -> str:
+    """The person's choice, or what their locale says: "zh" for Chinese, else "en"."""
+    if lang is not None:
+        Say(lang)
+        return lang
+    told = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    return "zh" if told.startswith("zh") else "en"

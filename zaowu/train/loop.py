@@ -32,25 +32,25 @@ CHECKPOINT_EVERY_S = 300.0
 
 @dataclass(frozen=True)
 class Part:
-    """Records made ready for the model. answers: (N,) encoded; labels: (N,) as they were read; ids: (N,) uint64."""
+    """Records made ready for the model. labels: (N,) as they were read; ids: (N,) uint64."""
 
     items: Sequence[Item]
-    answers: np.ndarray
     labels: Sequence[Any]
     ids: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.answers)
+        return len(self.labels)
 
 
 @dataclass
 class Training:
-    """What came out. history: one point per evaluation; reason: why it stopped; steps and tokens it took."""
+    """What came out. history: one point per evaluation; reason: why it stopped; what it took."""
 
     history: list[Point] = field(default_factory=list)
     reason: str = ""
     num_steps: int = 0
     num_tokens: int = 0
+    num_items: int = 0
     seconds: float = 0.0
     stopped: bool = False  # by Ctrl-C
 
@@ -90,7 +90,7 @@ def train(
         for epoch in range(first_epoch, config.epochs):
             batches = run.batches(epoch)
             for number in range(first_batch, len(batches)):
-                loss = run.take_step(batches[number], optimizer)
+                loss = run.take_step(batches[number], optimizer, epoch)
                 bar.total = max(bar.total, run.fit_to_limit(bar, start))
                 bar.advance(run.last_tokens, f"loss {loss:.3f}")
                 if interrupted.is_set() or run.step >= run.num_steps:
@@ -116,7 +116,7 @@ def train(
         model.load_state_dict(kept)
     for embedder in model.embedders.values():
         embedder.leaves.clear()
-    training.num_steps, training.num_tokens = run.step, run.num_tokens
+    training.num_steps, training.num_tokens, training.num_items = run.step, run.num_tokens, run.num_items
     training.seconds, training.stopped = time.monotonic() - start, training.reason == "stopped with Ctrl-C"
     return training
 
@@ -129,11 +129,11 @@ class _Run:
         self.lengths = np.array([item.length for item in part.items])
         self.records = np.array([item.record for item in part.items])
         self.shares = np.array([item.share for item in part.items], np.float32)
-        windows = np.arange(len(part.items), dtype=np.uint64)  # windows of one record need different chances
-        self.ids = chance(part.ids[self.records], seed=0, epoch=0) ^ windows if len(windows) > len(part) else part.ids
+        self.ids = _item_ids(part.ids[self.records], self.records)
+        self.answers = model.target.features(part.labels)
         assert config.epochs and config.batch_size
         self.num_steps = config.epochs * -(-len(part.items) // config.batch_size)
-        self.step = self.num_tokens = self.last_tokens = 0
+        self.step = self.num_tokens = self.num_items = self.last_tokens = 0
         self.loss_sum = self.loss_count = 0.0
         self.seconds_before = 0.0
         self.pace, self.announced = estimate.Pace(), False
@@ -152,18 +152,21 @@ class _Run:
 
     def batch(self, index: np.ndarray) -> Batch:
         records = self.records[index]
+        name, answers = self.model.target.name, self.answers[records]
         return collate(
             self.source.kind,
             [self.part.items[i].features for i in index],
             self.source.specs,
-            targets={self.model.target.name: self.part.answers[records]},
+            targets={name: answers},
+            target_mask={name: answers >= 0},
             weights=self.shares[index],
             index=records,
         ).to(next(self.model.parameters()).device)
 
-    def take_step(self, index: np.ndarray, optimizer: Optimizer) -> float:
+    def take_step(self, index: np.ndarray, optimizer: Optimizer, epoch: int) -> float:
         """One optimizer step on the items at `index`; returns its loss."""
-        losses = self.model.loss(self.batch(index), seed=(self.config.seed << 32) + self.step)
+        coins = chance(self.ids[index], seed=self.config.seed, epoch=epoch).view(np.int64)
+        losses = self.model.loss(self.batch(index), seed=torch.from_numpy(coins))
         total = sum_losses(losses)
         total.backward()
         optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.config.warmup))
@@ -171,6 +174,7 @@ class _Run:
         self.loss_sum, self.loss_count = self.loss_sum + value, self.loss_count + 1
         self.last_tokens = int(self.lengths[index].sum())
         self.num_tokens += self.last_tokens
+        self.num_items += len(index)
         self.step += 1
         self.pace.add(self.last_tokens)
         return value
@@ -214,6 +218,7 @@ class _Run:
             "step": self.step,
             "num_steps": self.num_steps,
             "num_tokens": self.num_tokens,
+            "num_items": self.num_items,
             "loss": [self.loss_sum, self.loss_count],
             "announced": self.announced,
             "seconds": seconds,
@@ -221,9 +226,17 @@ class _Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.step, self.num_steps, self.num_tokens = state["step"], state["num_steps"], state["num_tokens"]
+        self.step, self.num_steps = state["step"], state["num_steps"]
+        self.num_tokens, self.num_items = state["num_tokens"], state["num_items"]
         self.loss_sum, self.loss_count = state["loss"]
         self.announced, self.seconds_before = state["announced"], state["seconds"]
+
+
+def _item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
+    """(N,) the records' ids, made different for the windows of one record, so that each has its own chance."""
+    first = np.r_[True, records[1:] != records[:-1]]
+    window = np.arange(len(records)) - np.maximum.accumulate(np.where(first, np.arange(len(records)), 0))
+    return np.where(window == 0, ids, chance(ids, seed=0, epoch=0) + window.astype(np.uint64))
 
 
 def sum_losses(losses: dict[str, Any]) -> Tensor:

@@ -46,15 +46,19 @@ def guess(values: pl.Series) -> str | None:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long the training texts are, in tokens, and what happened to those over the limit."""
+    """How long the training texts are, in tokens, and what became of those over the limit.
 
-    mean: float
+    edges (n + 1), counts (n): histogram of tokens a record. over: records beyond `limit`. unknown_share: of pieces.
+    """
+
+    edges: tuple[int, ...]
+    counts: tuple[int, ...]
+    median: int
     longest: int
-    over_limit: int
     limit: int
-    treatment: str
+    over: int
+    long: str
     unknown_share: float
-    histogram: tuple[tuple[int, int], ...]  # (upper edge in tokens, count)
 
 
 class Input:
@@ -79,16 +83,17 @@ class Input:
         trim: Literal["auto", "off"] = "auto",
         max_tokens: int = 512,
         long: Literal["window", "truncate"] = "window",
+        num_pieces: int = 8000,
     ) -> tuple[Input, np.ndarray | None]:
         """Learns the pieces from training values, one sequence per column.
 
-        base: a folder with tokenizer files, or None to learn pieces from the texts alone.
+        base: a folder with tokenizer files, or None to learn `num_pieces` pieces from the texts alone.
         Returns the input, and which rows of the base's token table it keeps (None = all, in order).
         """
         texts = [text for column in values for text in column]
         kept = None
         if base is None:
-            codec = Codec.train(texts)
+            codec = Codec.train(texts, num_pieces=num_pieces)
         else:
             codec = Codec.from_folder(base)
             if trim == "auto":
@@ -124,27 +129,22 @@ class Input:
         return [np.concatenate([self.before, bare[i : i + room], self.after]) for i in starts]
 
     def lengths(self, items: Sequence[Item], num_records: int) -> Lengths:
-        """What the report says about the lengths of `items`, the windows of `num_records` records."""
-        per_record = np.zeros(num_records, np.int64)
-        unknown = total = 0
-        for item in items:
-            per_record[item.record] += item.length
-            unknown += int((item.features["ids"] == self.codec.unknown_id).sum())
-            total += item.length
+        """What the report says about the lengths of `items`, made of `num_records` records."""
+        sizes = np.zeros(num_records, np.int64)
+        np.add.at(sizes, [item.record for item in items], [item.length for item in items])
         windows = np.bincount([item.record for item in items], minlength=num_records)
-        edges = np.unique(np.linspace(0, max(1, per_record.max()), LENGTH_BINS + 1).round().astype(int))
-        counts, _ = np.histogram(per_record, edges)
-        over = (
-            int((windows > 1).sum()) if self.long == "window" else int((per_record >= self.max_tokens).sum())
-        )
+        beyond = windows > 1 if self.long == "window" else sizes >= self.max_tokens
+        edges = np.unique(np.linspace(0, max(1, sizes.max()), LENGTH_BINS + 1).round().astype(int))
+        unknown = sum(int((item.features["ids"] == self.codec.unknown_id).sum()) for item in items)
         return Lengths(
-            mean=float(per_record.mean()),
-            longest=int(per_record.max()),
-            over_limit=over,
+            edges=tuple(edges.tolist()),
+            counts=tuple(np.histogram(sizes, edges)[0].tolist()),
+            median=int(np.median(sizes)),
+            longest=int(sizes.max()),
             limit=self.max_tokens,
-            treatment=self.long,
-            unknown_share=unknown / max(1, total),
-            histogram=tuple(zip(edges[1:].tolist(), counts.tolist(), strict=True)),
+            over=int(beyond.sum()),
+            long=self.long,
+            unknown_share=unknown / max(1, int(sizes.sum())),
         )
 
     def unknown_shares(self, items: Sequence[Item], num_records: int) -> np.ndarray:

@@ -1,0 +1,40 @@
+"""Zaowu (造物, "to make things") turns your own data into a Transformer you can trust and ship.
+
+    import zaowu
+
+    run = zaowu.fit("news.csv", target="topic")
+    run.predict(["姚明宣布退役"]).prediction.labels
+    run.evaluate("more.csv").to_plain()["accuracy"]
+    zaowu.load("runs/news")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zaowu.run import Run as Run
+    from zaowu.run.load import load as load
+    from zaowu.verbs.check import check as check
+    from zaowu.verbs.evaluate import evaluate as evaluate_run  # noqa: F401
+    from zaowu.verbs.fit import fit as fit
+
+_PLACES = {
+    "Run": "zaowu.run",
+    "UserError": "zaowu.errors",
+    "check": "zaowu.verbs.check",
+    "fit": "zaowu.verbs.fit",
+    "load": "zaowu.run.load",
+    "predict": "zaowu.verbs.predict",
+}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a verb when it is first used, so that `import zaowu` costs nothing."""
+    if name == "__version__":
+        return metadata.version("zaowu")
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'zaowu' has no attribute '{name}'")

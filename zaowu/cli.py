@@ -1,0 +1,326 @@
+"""The front door of the command line. Every command is one call of the verb with the same name.
+
+Nothing heavy is imported here: a command imports its verb when it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zaowu.errors import Stopped, UserError
+
+app = typer.Typer(
+    name="zaowu",
+    help="Turns your own data into a Transformer you can trust and ship.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+bases_app = typer.Typer(help="Pretrained encoders: which there are, and which are here.", invoke_without_command=True)
+app.add_typer(bases_app, name="bases")
+
+COLUMNS, TRAINING, MODEL, COMMON = "Columns and rows", "Training", "Model", "Everywhere"
+
+Target = Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=COLUMNS)]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="What a column is, as NAME:kind=text.", rich_help_panel=COLUMNS, metavar="NAME:k=v"),
+]
+Ignore = Annotated[list[str] | None, typer.Option(help="A column to leave out.", rich_help_panel=COLUMNS)]
+Group = Annotated[
+    str | None, typer.Option(help="Rows with equal values here stay on one side.", rich_help_panel=COLUMNS)
+]
+OnBadRow = Annotated[
+    str | None, typer.Option(help="stop or skip, for rows that cannot be used.", rich_help_panel=COLUMNS)
+]
+Out = Annotated[Path | None, typer.Option(help="Where the result goes.", rich_help_panel=COMMON)]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.", rich_help_panel=COMMON)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=COMMON)]
+Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", rich_help_panel=COMMON)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=COMMON)]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=COMMON)]
+Threads = Annotated[int | None, typer.Option(help="Processor threads; default all.", rich_help_panel=COMMON)]
+Lang = Annotated[str | None, typer.Option(help="en or zh, for reports.", rich_help_panel=COMMON)]
+
+
+def _settings(wanted: bool) -> None:
+    if wanted:
+        from zaowu.options import RARE
+
+        _print_table(["setting", "what it is"], [[name, meaning] for name, meaning in RARE.items()])
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    path: Annotated[str, typer.Argument(help="A table (csv, tsv, jsonl, parquet) or a folder of .txt per class.")],
+    target: Target = None,
+    column: ColumnOption = None,
+    ignore: Ignore = None,
+    group: Group = None,
+    slices: Annotated[
+        list[str] | None, typer.Option("--slice", help="Report scores by this column.", rich_help_panel=COLUMNS)
+    ] = None,
+    valid: Annotated[str | None, typer.Option(help="A file that chooses the epoch.", rich_help_panel=COLUMNS)] = None,
+    test: Annotated[str | None, typer.Option(help="A file for the final score.", rich_help_panel=COLUMNS)] = None,
+    on_bad_row: OnBadRow = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="A name of 'zaowu bases', a folder, or none (from scratch).", rich_help_panel=MODEL),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Of a model from scratch.", rich_help_panel=MODEL)] = "small",
+    head: Annotated[str, typer.Option(help="mean or first.", rich_help_panel=MODEL)] = "mean",
+    long: Annotated[str, typer.Option(help="window or truncate, for long texts.", rich_help_panel=MODEL)] = "window",
+    trim_vocab: Annotated[str, typer.Option(help="auto or off.", rich_help_panel=MODEL)] = "auto",
+    epochs: Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)] = None,
+    batch_size: Annotated[int | None, typer.Option(rich_help_panel=TRAINING)] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=TRAINING)] = None,
+    class_weights: Annotated[str, typer.Option(help="none or balanced.", rich_help_panel=TRAINING)] = "none",
+    time_limit: Annotated[
+        str | None, typer.Option(help="Of training, as 90s, 20m or 2h.", rich_help_panel=TRAINING)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A rare setting, NAME=VALUE.", rich_help_panel=TRAINING, metavar="NAME=VALUE"),
+    ] = None,
+    show_settings: Annotated[
+        bool, typer.Option("--settings", help="List the rare settings and stop.", is_eager=True, callback=_settings)
+    ] = False,
+    like: Annotated[Path | None, typer.Option(help="Repeat the choices of this run.", rich_help_panel=COMMON)] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.", rich_help_panel=COMMON)] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing run.", rich_help_panel=COMMON)] = False,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+    lang: Lang = None,
+) -> None:
+    """A table of labelled text -> a fine-tuned Transformer with an honest report."""
+    from zaowu.verbs.fit import fit as verb
+
+    run = verb(
+        path,
+        target=target,
+        columns=column or (),
+        ignore=ignore or (),
+        group=group,
+        slices=slices or (),
+        valid=valid,
+        test=test,
+        on_bad_row=on_bad_row,
+        base=base,
+        size=size,
+        head=head,
+        long=long,
+        trim_vocab=trim_vocab,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        class_weights=class_weights,
+        time_limit=time_limit,
+        settings=settings or (),
+        like=like,
+        resume=resume,
+        overwrite=overwrite,
+        out=out,
+        quiet=quiet,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+        lang=lang,
+    )
+    _print_run(run, as_json=as_json)
+    if run.stopped:
+        raise typer.Exit(130)
+
+
+def _print_run(run: Any, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(run.summary())
+    else:
+        for line in run.lines():
+            print(line)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A folder that 'zaowu fit' wrote.")],
+    what: Annotated[list[str], typer.Argument(metavar="TEXT... | FILE", help="Texts, or one file of rows.")],
+    text: Annotated[bool, typer.Option("--text", help="Take the arguments as texts even if they name a file.")] = False,
+    top: Annotated[int, typer.Option(help="How many classes to show.")] = 1,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """What the model says about texts or about every row of a file."""
+    from zaowu.verbs.predict import predict as verb
+
+    result = verb(run, what, text=text, top=top, out=out, quiet=quiet, device=device, threads=threads)
+    if as_json:
+        _print_json(result.to_plain())
+    elif out is None:
+        _print_table(*result.table())
+    for sentence in result.warnings:
+        _note(sentence, quiet)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A folder that 'zaowu fit' wrote.")],
+    path: Annotated[str, typer.Argument(help="A file with the same columns and the true labels.")],
+    on_bad_row: OnBadRow = None,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """How good the model and the cheap baselines are on other labelled rows."""
+    from zaowu.verbs.evaluate import evaluate as verb
+
+    result = verb(run, path, on_bad_row=on_bad_row, out=out, quiet=quiet, device=device, threads=threads)
+    if as_json:
+        _print_json(result.to_plain())
+    else:
+        for line in result.lines():
+            print(line)
+
+
+@app.command()
+def check(
+    path: Annotated[str, typer.Argument(help="A table or a folder of .txt per class.")],
+    target: Target = None,
+    column: ColumnOption = None,
+    ignore: Ignore = None,
+    group: Group = None,
+    valid: Annotated[str | None, typer.Option(help="A validation file.", rich_help_panel=COLUMNS)] = None,
+    test: Annotated[str | None, typer.Option(help="A test file.", rich_help_panel=COLUMNS)] = None,
+    on_bad_row: OnBadRow = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """The data gate alone: bad rows, duplicates, contradictions. Exit code 1 when something must be looked at."""
+    from zaowu.verbs.check import check as verb
+
+    result = verb(
+        path,
+        target=target,
+        columns=column or (),
+        ignore=ignore or (),
+        group=group,
+        valid=valid,
+        test=test,
+        on_bad_row=on_bad_row,
+        quiet=quiet,
+    )
+    if as_json:
+        _print_json(result.to_plain())
+    else:
+        for line in result.lines():
+            print(line)
+    if result.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A folder that 'zaowu fit' wrote.")],
+    out: Out = None,
+    lang: Lang = None,
+) -> None:
+    """Writes the run's report again, for instance in the other language."""
+    from zaowu.verbs.report import report as verb
+
+    print(verb(run, out=out, lang=lang))
+
+
+@app.command()
+def demo(
+    out: Out = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing run.", rich_help_panel=COMMON)] = False,
+    quiet: Quiet = False,
+    threads: Threads = None,
+    lang: Lang = None,
+) -> None:
+    """体育 or 科技? The whole way on embedded Chinese news: fit, report, five predictions."""
+    from zaowu.tasks.news_zh import demo as task
+
+    run, predictions = task(out=out, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang)
+    _print_table(*predictions.table())
+    for line in run.lines():
+        print(line)
+
+
+@bases_app.callback()
+def bases(context: typer.Context, as_json: AsJson = False) -> None:
+    """Lists the bases with size, languages, licence and whether they are here."""
+    if context.invoked_subcommand is None:
+        from zaowu.verbs.bases import bases as verb
+
+        rows = verb()
+        if as_json:
+            _print_json(rows)
+        else:
+            _print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+
+
+@bases_app.command("fetch")
+def bases_fetch(name: Annotated[str, typer.Argument(help="A name of 'zaowu bases'.")], quiet: Quiet = False) -> None:
+    """Fetches a base, checks it and converts it; afterwards no network is needed."""
+    from zaowu.verbs.bases import fetch as verb
+
+    print(verb(name, quiet=quiet))
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    """A ruled table on a terminal, tab-separated lines in a pipe."""
+    if not sys.stdout.isatty():
+        for row in [header, *rows]:
+            print("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # as it is: a bracket in a text is no markup
+    Console().print(table)
+
+
+def _note(sentence: str, quiet: bool) -> None:
+    if not quiet:
+        print(sentence, file=sys.stderr)
+
+
+def main() -> None:
+    """Runs a command; turns what went wrong into one sentence and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        code = 2
+    except (KeyboardInterrupt, Stopped):
+        print("Stopped.", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)

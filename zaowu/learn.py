@@ -1,0 +1,179 @@
+"""Records and settings -> a trained model: base, input, target, model and loop in one call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zaowu import bases
+from zaowu.config import FitConfig, ModelConfig, TrainConfig, TrunkConfig
+from zaowu.errors import UserError
+from zaowu.evaluate.predict import predict
+from zaowu.inputs import text
+from zaowu.model import Model
+from zaowu.progress import note
+from zaowu.records.records import Records
+from zaowu.targets.category import Category, CategoryPrediction
+from zaowu.train import rule
+from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.loop import Part, Training, train
+from zaowu.trunk import families
+
+DEFAULT_TOKENS = 512
+TOKENS = "embedders.text.weight"  # the token table's name in our state
+
+
+@dataclass
+class Learned:
+    """A trained model with everything that came with it. model_type: what others call the shape of its trunk."""
+
+    model: Model
+    source: text.Input
+    target: Category
+    training: Training
+    config: TrainConfig
+    model_type: str
+    num_pieces_before: int
+    lengths: text.Lengths
+    threads: int
+    predict_rows_per_s: float | None = None
+
+    def predict(self, records: Records, *, label: str = "predicting") -> CategoryPrediction:
+        values = [records.values(name) for name in self.source.columns]
+        start = time.monotonic()
+        items = self.source.features(*values)
+        outputs = predict(self.model, self.source, items, num_records=len(records), label=label)
+        self.predict_rows_per_s = len(records) / max(1e-9, time.monotonic() - start)
+        return self.target.decode(outputs)
+
+
+def learn(
+    records: Records,
+    valid: Records | None,
+    config: FitConfig,
+    *,
+    classes: Sequence[str] | None = None,
+    checkpoint: Checkpoint | None = None,
+    label: str = "training",
+) -> Learned:
+    """Trains on `records`; `valid` chooses the epoch (None: the last one is kept).
+
+    classes: labels that the target must know even if no training record has them.
+    """
+    schema = records.schema
+    assert schema.target is not None
+    columns = [column.name for column in schema.inputs]
+    values = [records.values(name) for name in columns]
+    labels = records.values(schema.target.name)
+    folder = None if config.text.base == "none" else bases.resolve(config.text.base)
+    num_rows = len(records)
+    settings = rule.fill(config.train, num_records=num_rows, from_base=folder is not None)
+    device = choose_device(settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+
+    base = None if folder is None else read_base(folder)
+    trunk = base.trunk if base else rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
+    most = trunk.positions.max_positions if trunk.positions.kind == "learned" else DEFAULT_TOKENS
+    source, kept = text.Input.fit(
+        columns,
+        values,
+        base=folder,
+        trim=config.text.trim_vocab,
+        max_tokens=min(config.text.max_tokens or most, most),
+        long=config.text.long,
+        num_pieces=config.text.num_pieces,
+    )
+    target = Category.fit(
+        [*labels, *(classes or ())],
+        label_smoothing=settings.label_smoothing,
+        class_weights=settings.class_weights,
+    )
+    model = Model({source.kind: source}, target, ModelConfig(trunk=trunk, head=config.head))
+    model.initialise(settings.seed)
+    if base is not None:
+        base.load(model, source, kept)
+    model.to(device)
+    part = _part(source, records, labels, training=True)
+    lengths = source.lengths(part.items, num_rows)
+    if lengths.over:
+        treatment = "read in windows, averaged" if lengths.long == "window" else "cut there"
+        note(f"{lengths.over} of {num_rows} texts are longer than {lengths.limit} tokens: {treatment}.")
+    validation = None if valid is None else _part(source, valid, valid.values(schema.target.name))
+    training = train(model, source, part, validation, settings, checkpoint=checkpoint, label=label)
+    return Learned(
+        model=model,
+        source=source,
+        target=target,
+        training=training,
+        config=settings,
+        model_type=base.model_type if base else "bert",
+        num_pieces_before=base.facts["vocab_size"] if base else source.codec.num_pieces,
+        lengths=lengths,
+        threads=torch.get_num_threads(),
+    )
+
+
+@dataclass(frozen=True)
+class Base:
+    """A folder with a published encoder, read so far as its config. facts: of its token table and positions."""
+
+    folder: Path
+    model_type: str
+    trunk: TrunkConfig
+    facts: dict[str, int]
+
+    def load(self, model: Model, source: text.Input, kept: np.ndarray | None) -> None:
+        """Fills trunk, token vectors and, where both have one, the pooler. kept: rows of the token table to take."""
+        family = families.find(self.model_type)
+        rows = np.arange(source.codec.num_pieces) if kept is None else kept
+        if rows.max() >= self.facts["vocab_size"]:
+            raise UserError(
+                f"{self.folder}: its tokenizer has {rows.max() + 1} pieces, its config.json says "
+                f"{self.facts['vocab_size']}. They belong to different models."
+            )
+        state = families.load_tensors(
+            self.folder / "model.safetensors",
+            family.names(self.trunk, self.facts),
+            config=self.trunk,
+            facts=self.facts,
+            rows=rows,
+        )
+        state[TOKENS] = state.pop("embedder.tokens.weight")
+        own = model.state_dict()
+        model.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
+
+
+def read_base(folder: Path) -> Base:
+    """What a base's `config.json` says. Raises UserError for one that the trunk cannot hold."""
+    path = folder / "config.json"
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}).") from None
+    model_type = data.get("model_type") if isinstance(data, dict) else None
+    trunk, facts = families.find(model_type, where=str(path)).read_config(data, where=str(path))
+    return Base(folder, str(model_type), trunk, facts)
+
+
+def choose_device(name: str) -> torch.device:
+    """auto: CUDA where there is one. Raises UserError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device: expected a device that is here, got '{name}'; use --device cpu.")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device: expected auto, cpu or cuda, got '{name}'.") from None
+
+
+def _part(source: text.Input, records: Records, labels: Sequence[str], *, training: bool = False) -> Part:
+    items = source.features(*(records.values(name) for name in source.columns), training=training)
+    return Part(items=items, labels=labels, ids=records.ids)

@@ -1,0 +1,84 @@
+"""What a person types -> checked settings: one sentence for a word, a number or a time that cannot be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zaowu.config import FitConfig, from_plain
+from zaowu.errors import UserError, nearest
+
+RARE = {
+    "warmup": "share of all steps in which the rate rises",
+    "weight_decay": "of AdamW, on matrices",
+    "clip": "bound of the gradient's norm",
+    "patience": "evaluations without a gain before stopping",
+    "label_smoothing": "share of the answer spread over the other classes",
+    "layer_decay": "each layer's rate as a multiple of the one above",
+    "max_tokens": "of one window of a long text",
+    "num_pieces": "of a vocabulary from scratch",
+}
+WHOLE = ("patience", "max_tokens", "num_pieces")
+RANGES = {
+    "epochs": (1, 10_000),
+    "batch_size": (1, 65_536),
+    "lr": (1e-9, 10),
+    "threads": (1, 4096),
+    "seed": (0, 2**62),
+    "warmup": (0, 1),
+    "weight_decay": (0, 10),
+    "clip": (1e-6, 1e6),
+    "patience": (1, 10_000),
+    "label_smoothing": (0, 0.99),
+    "layer_decay": (0.01, 1),
+    "max_tokens": (8, 1_000_000),
+    "num_pieces": (100, 1_000_000),
+}
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def rare_settings(settings: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """`--set name=value` options as typed values. Raises UserError for a name that is not on the list."""
+    pairs = dict(settings) if isinstance(settings, Mapping) else {}
+    if not isinstance(settings, Mapping):
+        for option in settings:
+            name, equals, value = option.partition("=")
+            if not equals:
+                raise UserError(f"--set: expected NAME=VALUE, got '{option}'. 'zaowu fit --settings' lists them.")
+            pairs[name.strip()] = value.strip()
+    found: dict[str, Any] = {}
+    for name, value in pairs.items():
+        if name not in RARE:
+            raise UserError(f"--set: there is no setting '{name}'.{nearest(name, RARE)} See 'zaowu fit --settings'.")
+        try:
+            found[name] = int(value) if name in WHOLE else float(value)
+        except (TypeError, ValueError):
+            kind = "a whole number" if name in WHOLE else "a number"
+            raise UserError(f"--set {name}: expected {kind}, got '{value}'.") from None
+    return found
+
+
+def fit_config(
+    data: dict[str, Any], text: dict[str, Any], head: str, train: dict[str, Any], rare: dict[str, Any]
+) -> FitConfig:
+    """Every choice checked: types, words and ranges. Raises UserError naming the flag."""
+    for name, (least, most) in RANGES.items():
+        value = {**train, **rare}.get(name)
+        if isinstance(value, (int, float)) and not least <= value <= most:
+            flag = f"--set {name}" if name in rare else f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag}: expected {least:g} to {most:g}, got {value:g}.")
+    for name, value in rare.items():
+        (text if name in ("max_tokens", "num_pieces") else train)[name] = value
+    text = {name: value for name, value in text.items() if value is not None}
+    return from_plain(FitConfig, {"data": data, "text": text, "head": head, "train": train}, where="fit")
+
+
+def seconds(limit: str | float | None) -> float | None:
+    """`90s`, `20m`, `2h` or plain seconds. Raises UserError for anything else or not above zero."""
+    if limit is None:
+        return None
+    shape = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(limit))
+    if not shape or float(shape[1]) <= 0:
+        raise UserError(f"--time-limit: expected a time such as 90s, 20m or 2h, got '{limit}'.")
+    return float(shape[1]) * UNITS[shape[2] or "s"]

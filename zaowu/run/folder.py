@@ -1,0 +1,133 @@
+"""The saved folder: written whole or not at all, and trusted only after every file was checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from zaowu.errors import UserError
+
+MANIFEST = "zaowu.json"
+FORMAT = 1
+PARTIAL = ".partial"
+UNLISTED = {MANIFEST, "checkpoint"}
+
+
+def partial(folder: Path) -> Path:
+    """Where a run is built before it takes its name."""
+    return folder.with_name(folder.name + PARTIAL)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns a full disk or a forbidden folder into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{folder}: cannot be written ({reason}). Choose another place with --out.") from None
+
+
+def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = False) -> Path:
+    """The folder that a run will have: `out`, or runs/`name`. It is made and tried at once, before any work.
+
+    Raises UserError when it stands already (unless `overwrite`) or cannot be written.
+    """
+    folder = Path(out) if out is not None else Path("runs") / name
+    if folder.is_file():
+        raise UserError(f"{folder}: expected a folder for the run, found a file. Choose another place with --out.")
+    if folder.exists() and not resume and any(folder.iterdir()):
+        if not overwrite:
+            raise UserError(f"{folder}: a run stands here already. Pass --overwrite to replace it, or another --out.")
+        if not (folder / MANIFEST).is_file():
+            raise UserError(
+                f"{folder}: --overwrite replaces runs only, and this folder is none (it has no {MANIFEST}). "
+                "Choose another place with --out."
+            )
+    with writing(folder):
+        partial(folder).mkdir(parents=True, exist_ok=True)
+        (partial(folder) / MANIFEST).write_bytes(b"")
+        (partial(folder) / MANIFEST).unlink()
+    return folder
+
+
+def settle(folder: Path) -> None:
+    """The finished partial folder takes the run's name; a run that stood there goes only now."""
+    fresh = partial(folder)
+    old = folder.with_name(folder.name + ".old")
+    with writing(folder):
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Under a temporary name first, so that the file is never half there."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False), "utf-8")
+    fresh.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Raises UserError for a file that is missing or no JSON."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path.parent}: expected a file '{path.name}', found none.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}).") from None
+
+
+def seal(folder: Path, manifest: dict[str, Any]) -> None:
+    """Writes the manifest last: with the sha256 of every other file."""
+    files = {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in UNLISTED
+    }
+    write_json(folder / MANIFEST, {"format": FORMAT, **manifest, "files": files})
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def opened(folder: Path) -> dict[str, Any]:
+    """The manifest of a saved run whose files are all there and unchanged.
+
+    Raises UserError for a folder that is none, a missing or changed file, another format, a hostile name.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected the folder of a run, found {'a file' if folder.exists() else 'nothing'}.")
+    if not path.is_file():
+        raise UserError(f"{folder}: expected the folder of a run, found no {MANIFEST} in it.")
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise UserError(f"{path}: expected an object with a list of files.")
+    if manifest.get("format") != FORMAT:
+        raise UserError(f"{path}: expected format {FORMAT}, got {manifest.get('format')!r}; it needs another Zaowu.")
+    for name, digest in manifest["files"].items():
+        _verify(folder, name, digest)
+    return manifest
+
+
+def _verify(folder: Path, name: str, digest: Any) -> None:
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
+        raise UserError(f"{folder / MANIFEST}: '{name}' is not the name of a file in this folder.")
+    path = folder / name
+    if not path.is_file() or (path.is_symlink() and folder.resolve() not in path.resolve().parents):
+        raise UserError(f"{folder}: the file '{name}' of this run is missing. Copy the whole folder, or fit again.")
+    if sha256(path) != digest:
+        raise UserError(
+            f"{path}: has changed since the run was saved (its sha256 is another). Copy the folder again, or fit again."
+        )

@@ -1,0 +1,117 @@
+"""Writing a run: our own files, and the same weights in the shapes that other libraries open.
+
+head "first": the top folder is their ...ForSequenceClassification.
+head "mean": `trunk/` is their base model, and modules.json says how sentence-transformers puts the mean and
+the last layer on it. Opening such a folder as a classifier fails at once: it has no config.json.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zaowu.config import to_plain
+from zaowu.report.write import write as write_report
+from zaowu.run.folder import partial, seal, settle, write_json, writing
+from zaowu.trunk import families
+
+if TYPE_CHECKING:
+    from zaowu.run import Run
+
+TRUNK = "trunk"
+TOKENS = "embedder.tokens.weight"  # what a family calls the token table
+
+
+def save(run: Run, folder: Path, *, lang: str) -> Path:
+    """Everything under a temporary name, the manifest last, then one rename."""
+    fresh = partial(folder)
+    with writing(folder):
+        fresh.mkdir(parents=True, exist_ok=True)
+        run.source.codec.save(fresh)
+        if run.config.head == "first":
+            _write_published(run, fresh, classify=True)
+        else:
+            (fresh / TRUNK).mkdir(exist_ok=True)
+            _write_published(run, fresh / TRUNK, classify=False)
+            run.source.codec.save(fresh / TRUNK)
+            _write_sentence_transformers(run, fresh)
+        if run.baselines is not None:
+            run.baselines.save(fresh)
+        write_json(fresh / "metrics.json", asdict(run.content))
+        with (fresh / "log.jsonl").open("w", encoding="utf-8") as log:
+            log.writelines(json.dumps(point) + "\n" for point in run.content.history)
+        write_report(fresh / "report.html", run.content, lang=lang)
+        seal(fresh, manifest(run))
+    settle(folder)
+    return folder
+
+
+def manifest(run: Run) -> dict[str, Any]:
+    """What `load` needs beside the tensors, as plain data."""
+    return {
+        "model_type": run.model_type,
+        "schema": to_plain(run.schema),
+        "inputs": {run.source.kind: run.source.state()},
+        "target": {"kind": run.target.name, "state": run.target.state()},
+        "model": to_plain(run.model.config),
+        "config": to_plain(run.config),
+        "baselines": run.baselines is not None,
+        **run.facts,
+    }
+
+
+def token_facts(num_pieces: int, pad_id: int, model_type: str) -> dict[str, int]:
+    """What a family needs to know of the token table. RoBERTa's positions start behind the padding piece."""
+    offset = pad_id + 1 if "roberta" in model_type else 0
+    return {"vocab_size": num_pieces, "pad_id": pad_id, "position_offset": offset}
+
+
+def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
+    """`config.json` and `model.safetensors` as the family's own library opens them."""
+    family, codec = families.find(run.model_type), run.source.codec
+    facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
+    trunk = run.model.config.trunk
+    config = family.write_config(
+        trunk, facts, model_type=run.model_type, classes=run.target.classes if classify else None
+    )
+    write_json(folder / "config.json", config)
+    state = published_state(run.model.state_dict())
+    families.save_tensors(folder / "model.safetensors", state, family.names(trunk, facts, classify=classify))
+
+
+def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our state under the names that families use: one token table, whichever input owns it."""
+    return {TOKENS if name.startswith("embedders.") else name: tensor for name, tensor in state.items()}
+
+
+def _write_sentence_transformers(run: Run, folder: Path) -> None:
+    dim, classes = run.model.config.trunk.dim, run.target.num_classes
+    head = {"linear.weight": run.model.head.weight.detach(), "linear.bias": run.model.head.bias.detach()}
+    save_file(head, folder / "model.safetensors", metadata={"format": "pt"})
+    modules = [("trunk", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")]
+    write_json(
+        folder / "modules.json",
+        [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (path, kind) in enumerate(modules)
+        ],
+    )
+    longest = {"max_seq_length": run.source.max_tokens, "do_lower_case": False}
+    write_json(folder / TRUNK / "sentence_bert_config.json", longest)
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    write_json(
+        folder / "1_Pooling" / "config.json", {"word_embedding_dimension": dim, "pooling_mode_mean_tokens": True}
+    )
+    (folder / "2_Dense").mkdir(exist_ok=True)
+    identity = "torch.nn.modules.linear.Identity"
+    write_json(
+        folder / "2_Dense" / "config.json",
+        {"in_features": dim, "out_features": classes, "bias": True, "activation_function": identity},
+    )
+    shutil.copyfile(folder / "model.safetensors", folder / "2_Dense" / "model.safetensors")

@@ -1,0 +1,224 @@
+"""`zaowu fit`: a table of labelled records -> a trained model with an honest report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zaowu.config import FitConfig, TextConfig, from_plain
+from zaowu.errors import Stopped, UserError
+from zaowu.evaluate.baseline import Baselines, fit_baselines
+from zaowu.inputs import guessers
+from zaowu.learn import learn
+from zaowu.options import fit_config, rare_settings, seconds
+from zaowu.progress import aligned, note, speaking
+from zaowu.records import schema as schemas
+from zaowu.records.findings import Findings, find
+from zaowu.records.prepare import Prepared, prepare
+from zaowu.records.records import Records
+from zaowu.report.say import language
+from zaowu.run import Run
+from zaowu.run.assemble import Clock, Scored, assemble
+from zaowu.run.folder import MANIFEST, partial, place, read_json
+from zaowu.targets.category import Category, CategoryPrediction
+from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.rule import CROSS_VALIDATE_BELOW
+
+
+def fit(
+    path: Any,
+    *,
+    target: str | None = None,
+    columns: Mapping[str, str] | Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    group: str | None = None,
+    slices: Sequence[str] = (),
+    valid: str | None = None,
+    test: str | None = None,
+    on_bad_row: str | None = None,
+    base: str | None = None,
+    size: str = "small",
+    head: str = "mean",
+    long: str = "window",
+    trim_vocab: str = "auto",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    class_weights: str = "none",
+    time_limit: str | float | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    like: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    lang: str | None = None,
+) -> Run:
+    """Reads, checks, splits, trains, compares with the cheap baselines, writes the run and its report.
+
+    path: a table file, a folder of .txt per class, a polars or pandas frame, a list of dicts, a dict of lists.
+    columns: name -> kind, or "name:kind=text" strings. time_limit: seconds, or "90s", "20m", "2h".
+    settings: rare ones, by name or as "name=value" (`options.RARE` lists them). out: the run's folder; default
+    runs/<file name>. like: take all choices from this run. resume: go on with an interrupted run in `out`.
+    Raises UserError for any input that cannot be used; nothing already written is lost.
+    """
+    with speaking(quiet=quiet):
+        name = Path(path).stem if isinstance(path, (str, Path)) else "fit"
+        if like is not None:
+            config = from_plain(FitConfig, read_json(Path(like) / MANIFEST).get("config"), where=str(like))
+        else:
+            text = {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long}
+            training = {
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "lr": lr,
+                "class_weights": class_weights,
+                "time_limit": seconds(time_limit),
+                "seed": seed,
+                "device": device,
+                "precision": precision,
+                "threads": threads,
+            }
+            data = {
+                "target": target,
+                "columns": _kinds(columns),
+                "ignore": list(ignore),
+                "group": group,
+                "slices": list(slices),
+                "valid": valid,
+                "test": test,
+                "on_bad_row": on_bad_row,
+            }
+            config = fit_config(data, text, head, training, rare_settings(settings))
+            if config.text.base != "none" and config.text.size != TextConfig.size:
+                note("--size has no effect with a base; pass --base none to train from scratch.")
+        folder = place(out, name=name, overwrite=overwrite, resume=resume)
+        return _fit(path, config, folder=folder, resume=resume, lang=language(lang))
+
+
+def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str) -> Run:
+    clock = Clock()
+    with clock("read"):
+        prepared = prepare(path, config.data, guessers=guessers(), cross_validate_below=CROSS_VALIDATE_BELOW)
+    with clock("check"):
+        findings = find(prepared.parts)
+        _announce(prepared, findings)
+    checkpoint = Checkpoint(partial(folder))
+    if resume:
+        _bring_back(folder, checkpoint)
+    with clock("baseline"):
+        baselines = _baselines(prepared.train, prepared.valid)
+    scored = None
+    if prepared.folds is not None:
+        with clock("folds"):
+            scored = _cross_validate(prepared, config)
+    with clock("train"):
+        learned = learn(prepared.train, prepared.valid, config, classes=_classes(prepared.whole), checkpoint=checkpoint)
+    with clock("evaluate"):
+        if scored is None:
+            assert prepared.test is not None
+            found = learned.predict(prepared.test, label="scoring")
+            scored = Scored(prepared.test, found, baselines.predict(_inputs(prepared.test)))
+        run = assemble(path, config, prepared, learned, baselines, scored, findings.to_plain(), clock, folder=folder)
+    if not run.stopped:
+        checkpoint.remove()
+    run.save(folder, lang=lang)
+    return run
+
+
+def _cross_validate(prepared: Prepared, config: FitConfig) -> Scored:
+    """Every record predicted by a model that never saw it, and the same for the baselines."""
+    whole, places = prepared.whole, prepared.folds
+    assert places is not None
+    classes = _classes(whole)
+    numbers = np.unique(places)
+    if config.train.time_limit:  # one share for each fold and one for the final model
+        share = config.train.time_limit / (len(numbers) + 1)
+        config = replace(config, train=replace(config.train, time_limit=share))
+    ours = np.zeros((len(whole), len(classes)), np.float32)
+    others: dict[str, np.ndarray] = {}
+    for number in numbers:
+        train, held = whole.take(places != number), whole.take(places == number)
+        learned = learn(train, None, config, classes=classes, label=f"fold {number + 1} of {len(numbers)}")
+        if learned.training.stopped:
+            raise Stopped
+        ours[places == number] = learned.predict(held).probabilities
+        for name, found in _baselines(train, None, classes=classes).predict(_inputs(held)).items():
+            others.setdefault(name, np.zeros_like(ours))[places == number] = found.probabilities
+    known = tuple(classes)
+    beside = {name: CategoryPrediction(found, known) for name, found in others.items()}
+    return Scored(whole, CategoryPrediction(ours, known), beside)
+
+
+def _baselines(train: Records, valid: Records | None, *, classes: Sequence[str] = ()) -> Baselines:
+    labels = _labels(train)
+    held = None if valid is None else (_inputs(valid), _labels(valid))
+    return fit_baselines(_inputs(train), Category.fit([*labels, *classes]), labels, valid=held)
+
+
+def _inputs(records: Records) -> dict[str, list[str]]:
+    return {column.name: records.values(column.name) for column in records.schema.inputs}
+
+
+def _labels(records: Records) -> list[str]:
+    assert records.schema.target is not None
+    return records.values(records.schema.target.name)
+
+
+def _classes(records: Records) -> list[str]:
+    return sorted(set(_labels(records)))
+
+
+def _announce(prepared: Prepared, findings: Findings) -> None:
+    """What was understood of the table, why, and how to say otherwise."""
+    for sentence in (*prepared.table.notes, *prepared.whole.notes):
+        note(sentence)
+    header = ("column", "role", "kind", "different", "example", "reason")
+    note(aligned([header, *schemas.describe(prepared.schema, prepared.table)]))
+    note("Not right? --target COLUMN, --column NAME:kind=text, --ignore COLUMN.")
+    counts = {
+        "copies of another row": findings.duplicates_within,
+        "rows of validation or test that stand in train too": findings.duplicates_across,
+        "rows whose text has different labels": findings.conflicting_labels,
+        "rows skipped for want of a text or a label": sum(sum(found.values()) for found in findings.skipped.values()),
+    }
+    for what, number in counts.items():
+        if number:
+            note(f"{number:,} {what}.")
+    sizes = ", ".join(f"{side} {len(records):,}" for side, records in prepared.parts.items())
+    worst = max(prepared.deviation.values(), default=0.0)
+    balance = f"; class shares differ by at most {worst:.1%} from the whole" if prepared.deviation else ""
+    note(f"Rows: {sizes}{balance}. Scored on: {prepared.scored_on}.")
+
+
+def _bring_back(folder: Path, checkpoint: Checkpoint) -> None:
+    """The checkpoint of an interrupted run, from the run itself or from what was left half done."""
+    finished = Checkpoint(folder)
+    if finished.exists and not checkpoint.exists:
+        checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(finished.path, checkpoint.path)
+    if not checkpoint.exists:
+        note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
+
+
+def _kinds(columns: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """name -> kind, from a mapping or from `title:kind=text` options."""
+    if isinstance(columns, Mapping):
+        return dict(columns)
+    kinds = {}
+    for option in columns:
+        name, settings = schemas.parse_column(option)
+        unknown = set(settings) - {"kind"}
+        if unknown or "kind" not in settings:
+            raise UserError(f"--column {name}: expected kind=..., got {', '.join(sorted(settings))}.")
+        kinds[name] = settings["kind"]
+    return kinds

@@ -1,0 +1,128 @@
+"""`zaowu predict`: what a saved model says about texts, or about every row of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from zaowu.errors import UserError, shorten
+from zaowu.learn import choose_device
+from zaowu.progress import note, speaking
+from zaowu.run import Predicted
+from zaowu.run.folder import writing
+from zaowu.run.load import load
+
+SHOWN = 48  # characters of a text in a table
+FORMATS = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted, and how many answers of each row are wanted."""
+
+    found: Predicted
+    top: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.found.warnings
+
+    def to_plain(self) -> list[dict[str, Any]]:
+        return self.found.to_plain(top=self.top)
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows for a terminal."""
+        return table(self.found, top=self.top)
+
+
+def predict(
+    run: str | Path,
+    what: Any,
+    *,
+    text: bool = False,
+    top: int = 1,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Predictions:
+    """what: texts, one path, or any table that `fit` reads. A single argument that exists is a file, unless `text`.
+
+    out: a .csv, .jsonl or .parquet with the rows as they were, in order, and the answers beside them.
+    Raises UserError for a run, a file or columns that cannot be used.
+    """
+    with speaking(quiet=quiet):
+        if top < 1:
+            raise UserError(f"--top: expected 1 or more, got {top}.")
+        path = None if out is None else checked_out(out)
+        use_threads(threads)
+        opened = load(run, device=str(choose_device(device)))
+        found = opened.predict(_data(what, text=text))
+        if path is not None:
+            write_frame(found.to_frame(top=top), path)
+            note(f"{len(found.prediction):,} predictions: {path}")
+        return Predictions(found, top)
+
+
+def table(found: Predicted, *, top: int = 1) -> tuple[list[str], list[list[str]]]:
+    """Texts with their answers, as header and rows of cells."""
+    header = ["text", found.target, "confidence"]
+    rows = []
+    for words, ranked in zip(found.texts, found.prediction.top(top), strict=True):
+        for place, (label, share) in enumerate(ranked):
+            rows.append([shorten(words, SHOWN) if place == 0 else "", label, f"{share:.1%}"])
+    return header, rows
+
+
+def checked_out(out: str | Path) -> Path:
+    """A path with an ending that we can write, in a folder that is there. Raises UserError before any work."""
+    path = Path(out)
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"--out {path}: expected a name that ends in {', '.join(FORMATS)}.")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path}: there is no folder {path.parent}.")
+    return path
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Under a temporary name, then renamed. Lists and other nested cells become JSON-like text in a CSV."""
+    fresh = path.with_name(f".{path.name}.new")
+    with writing(path):
+        getattr(frame, FORMATS[path.suffix.lower()])(fresh)
+        fresh.replace(path)
+
+
+def use_threads(threads: int | None) -> None:
+    """How many processor threads torch works with. Raises UserError for less than one."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise UserError(f"--threads: expected 1 or more, got {threads}.")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _data(what: Any, *, text: bool) -> Any:
+    """An existing path is a file; anything else that is a string is a text."""
+    if isinstance(what, (str, Path)):
+        what = [what]
+    if not isinstance(what, Sequence) or not all(isinstance(item, (str, Path)) for item in what):
+        return what
+    paths = [item for item in what if not text and _exists(item)]
+    if not paths:
+        return [str(item) for item in what]
+    if len(what) > 1:
+        raise UserError(f"'{paths[0]}' is a file: give one file, or pass --text to take all arguments as texts.")
+    return paths[0]
+
+
+def _exists(item: str | Path) -> bool:
+    try:
+        return Path(item).exists()
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return False
