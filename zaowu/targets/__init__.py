@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -53,9 +53,11 @@ class Metric:
 class Target(Protocol):
     """What every kind of answer offers. A prediction is whatever `decode` returns; labels are raw values."""
 
-    name: str  # its kind: the name of its file
-    metrics: Mapping[str, Metric]
-    primary: tuple[str, ...]  # metrics that choose a checkpoint; the next one decides when all before are equal
+    name: ClassVar[str]  # its kind: the name of its file
+    metrics: ClassVar[Mapping[str, Metric]]
+    primary: ClassVar[
+        tuple[str, ...]
+    ]  # metrics that choose a checkpoint; the next one decides when all before are equal
 
     def state(self) -> dict[str, Any]:
         """Plain data for the saved config; `from_state(state, where=...)` is its strict inverse."""
@@ -70,6 +72,10 @@ class Target(Protocol):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, LossSum]: ...
 
     def decode(self, logits: Any) -> Any: ...
+
+    def baseline_estimator(self, *, strength: float, seed: int) -> Any:
+        """The linear scikit-learn estimator, not yet fitted, that answers the same question cheaply."""
+        ...
 
     def score(self, prediction: Any, labels: Sequence) -> dict[str, float]:
         """Each of `metrics`, without intervals: cheap enough for every evaluation of a training run."""

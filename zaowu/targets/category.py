@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -144,7 +144,6 @@ class Category:
     counts: tuple[int, ...]
     label_smoothing: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"
-    dropout: float = 0.1
 
     @classmethod
     def fit(
@@ -153,7 +152,6 @@ class Category:
         *,
         label_smoothing: float = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
-        dropout: float = 0.1,
     ) -> Category:
         """The classes of the training labels. Raises UserError when there are fewer than two."""
         count = Counter(labels)
@@ -166,7 +164,6 @@ class Category:
             counts=tuple(count[label] for label in classes),
             label_smoothing=label_smoothing,
             class_weights=class_weights,
-            dropout=dropout,
         )
 
     # ---- saving
@@ -181,9 +178,8 @@ class Category:
         _check_classes(target.classes, where=where)
         if len(target.counts) != len(target.classes) or min(target.counts) < 1:
             raise UserError(f"{where}, 'counts': expected a number from 1 for each of the classes.")
-        for name, value in (("label_smoothing", target.label_smoothing), ("dropout", target.dropout)):
-            if not 0 <= value < 1:
-                raise UserError(f"{where}, '{name}': expected a number from 0 to below 1, got {value}.")
+        if not 0 <= target.label_smoothing < 1:
+            raise UserError(f"{where}, 'label_smoothing': expected 0 to below 1, got {target.label_smoothing}.")
         return target
 
     # ---- training
@@ -202,11 +198,8 @@ class Category:
         return self.encode(labels)
 
     def head(self, dim: int) -> nn.Module:
-        """(B, D) states -> (B, C) logits."""
-        linear = nn.Linear(dim, self.num_classes)
-        nn.init.normal_(linear.weight, std=0.02)
-        nn.init.zeros_(linear.bias)
-        return nn.Sequential(OrderedDict(dropout=nn.Dropout(self.dropout), linear=linear))
+        """(B, D) states -> (B, C) logits. No dropout of its own: the trunk's is repeatable, torch's is not."""
+        return nn.Linear(dim, self.num_classes)
 
     def weights(self) -> np.ndarray:
         """(C,) float32, the weight of a record of each class."""
@@ -237,6 +230,14 @@ class Category:
         values = np.exp(values - values.max(axis=1, keepdims=True))
         probabilities = values / values.sum(axis=1, keepdims=True)
         return CategoryPrediction(probabilities.astype(np.float32), self.classes)
+
+    def baseline_estimator(self, *, strength: float, seed: int) -> Any:
+        """scikit-learn's linear classifier for the cheap method; a higher `strength` follows the data closer."""
+        from sklearn.svm import LinearSVC
+
+        balance = "balanced" if self.class_weights == "balanced" else None
+        # A hundred times scikit-learn's tolerance: the same accuracy in two thirds of the time.
+        return LinearSVC(C=strength, class_weight=balance, random_state=seed, tol=0.01)
 
     # ---- judging
 
