@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ import polars as pl
 
 from zaowu.errors import shorten
 from zaowu.records.bad_rows import kind
-from zaowu.records.records import Records
+from zaowu.records.records import BadRow, Records
 
+EXAMPLES = ("duplicates_within", "duplicates_across", "conflicting_labels")
 NUM_EXAMPLES = 20
+NUM_SHOWN = 3  # of them, among sentences
 NUM_ROWS = 10  # row numbers in one example
 TEXT_CHARS = 80
 
@@ -28,6 +31,14 @@ class Example:
     labels: tuple[str, ...]
     rows: tuple[tuple[str, int], ...]
     count: int
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"text": self.text, "labels": list(self.labels), "rows": [row for _, row in self.rows]}
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{part} {row}" for part, row in self.rows) + (", …" if self.count > len(self.rows) else "")
+        labels = f" ({', '.join(shorten(label, 20) for label in self.labels)})" if self.labels else ""
+        return f"'{shorten(self.text, 40)}'{labels}: rows {rows}"
 
 
 @dataclass(frozen=True)
@@ -44,14 +55,15 @@ class Lengths:
 class Findings:
     """Counts of records, and examples of them. Equal content: equal after NFKC and folding of white space.
 
-    rows: usable records in each part. skipped: part -> what was wrong -> rows.
+    rows: usable records in each part. skipped: part -> what was wrong -> rows that are not used. Parts that were
+    split from one source carry the same skipped rows: they count for the first of them.
     within: part -> surplus copies, the records of a part minus its different contents.
-    across: part -> its records whose content stands in `train` too.
+    across: part -> its records whose content stands in "train" too.
     conflicting: part -> its records whose content has, in any part, two or more different labels.
     classes: part -> label -> records, the most frequent first; empty without a target.
-    one_member: classes of `train` with one record. unseen: part -> label -> records, of labels `train` lacks.
+    one_member: classes of "train" with one record. unseen: part -> label -> records, of labels "train" lacks.
     near_equal: sets of labels that differ only by white space, case or full-width forms.
-    lengths: part -> lengths. notes: what reading and cleaning decided.
+    lengths: part -> lengths. notes: what cleaning did.
     examples: "duplicates_within", "duplicates_across", "conflicting_labels" -> at most 20, the most copies first;
     skipped_examples: at most 20 rows with what is wrong with them.
     """
@@ -66,9 +78,9 @@ class Findings:
     unseen: dict[str, dict[str, int]]
     near_equal: tuple[tuple[str, ...], ...]
     lengths: dict[str, Lengths]
-    notes: tuple[str, ...] = ()
-    examples: dict[str, tuple[Example, ...]] = field(default_factory=dict)
-    skipped_examples: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    examples: dict[str, tuple[Example, ...]]
+    skipped_examples: tuple[str, ...]
 
     @property
     def duplicates_within(self) -> int:
@@ -82,18 +94,72 @@ class Findings:
     def conflicting_labels(self) -> int:
         return sum(self.conflicting.values())
 
+    @property
+    def problems(self) -> bool:
+        """Whether something must be looked at."""
+        counts = (*self.within.values(), *self.across.values(), *self.conflicting.values())
+        others = (self.one_member, self.near_equal, *self.skipped.values(), *self.unseen.values())
+        return any(counts) or any(others)
+
     def to_plain(self) -> dict[str, Any]:
-        """JSON-ready: the totals by name, then everything they are made of."""
-        detail = asdict(self)
-        totals = {
+        """JSON-ready. Row numbers in `duplicates` and `conflicts`; in `examples` each with its part."""
+        within, across, conflicts = (self.examples[name] for name in EXAMPLES)
+        return {
             "rows": sum(self.rows.values()),
-            "skipped_rows": sum(sum(reasons.values()) for reasons in self.skipped.values()),
             "duplicates_within": self.duplicates_within,
             "duplicates_across": self.duplicates_across,
             "conflicting_labels": self.conflicting_labels,
+            "skipped": dict(sum((Counter(reasons) for reasons in self.skipped.values()), Counter())),
+            "class_counts": self.classes,
+            "one_member_classes": list(self.one_member),
+            "unseen_labels": self.unseen,
+            "near_labels": [list(alike) for alike in self.near_equal],
+            "lengths": {part: asdict(lengths) for part, lengths in self.lengths.items()},
+            "parts": {
+                part: {
+                    "rows": count,
+                    "duplicates_within": self.within[part],
+                    "duplicates_across": self.across[part],
+                    "conflicting_labels": self.conflicting[part],
+                }
+                for part, count in self.rows.items()
+            },
+            "duplicates": [example.to_plain() for example in dict.fromkeys((*across, *within))],
+            "conflicts": [example.to_plain() for example in conflicts],
+            "examples": {name: [asdict(example) for example in found] for name, found in self.examples.items()}
+            | {"skipped": list(self.skipped_examples)},
         }
-        examples = detail.pop("examples")
-        return totals | {"parts": detail, "examples": examples}
+
+    def lines(self) -> list[str]:
+        """What must be looked at, in short sentences; empty when nothing must."""
+        lines = [
+            f"{part}: {_rows(count)} skipped ({reason})."
+            for part, reasons in self.skipped.items()
+            for reason, count in reasons.items()
+        ]
+        lines += [f"  {example}" for example in self.skipped_examples[:NUM_SHOWN]]
+        for part, count in self.within.items():
+            if count:
+                lines.append(f"{part}: {_rows(count)} more than there are different contents.")
+        lines += self._shown("duplicates_within")
+        for part, count in self.across.items():
+            if count:
+                lines.append(f"{part}: {_rows(count)} with a content of train; a score on them is too good to be true.")
+        lines += self._shown("duplicates_across")
+        if self.conflicting_labels:
+            lines.append(f"{_rows(self.conflicting_labels)} whose content stands elsewhere with another label.")
+        lines += self._shown("conflicting_labels")
+        if self.one_member:
+            lines.append(f"Classes with a single row, from which little can be learned: {_listing(self.one_member)}.")
+        for part, labels in self.unseen.items():
+            if labels:
+                lines.append(f"{part}: {_rows(sum(labels.values()))} with labels that train lacks: {_listing(labels)}.")
+        for alike in self.near_equal:
+            lines.append(f"Labels that differ only by white space, case or full-width form: {_listing(alike)}.")
+        return lines
+
+    def _shown(self, name: str) -> list[str]:
+        return [f"  {example}" for example in self.examples[name][:NUM_SHOWN]]
 
 
 def find(parts: Mapping[str, Records]) -> Findings:
@@ -105,18 +171,18 @@ def find(parts: Mapping[str, Records]) -> Findings:
     pairs = every.drop_nulls("label").select("content", "label").unique()
     contents = pairs.group_by("content").len().filter(pl.col("len") > 1)
     conflicting = every.drop_nulls("label").join(contents, on="content", how="semi")
+    surplus = every.group_by("part").agg(surplus=pl.len() - pl.col("content").n_unique())
     classes = {name: _counts(every.filter(part=name).get_column("label")) for name in parts}
     seen = classes.get("train", {})
     others = {name: own for name, own in classes.items() if name != "train"} if seen else {}
-    surplus = every.group_by("part").agg(surplus=pl.len() - pl.col("content").n_unique())
-    sources = {
-        "duplicates_within": copies,
-        "duplicates_across": every.join(across, on="content", how="semi"),
-        "conflicting_labels": conflicting,
-    }
+    skipped: dict[BadRow, str] = {}  # with the first part that carries it
+    for name, records in parts.items():
+        for bad in records.skipped:
+            skipped.setdefault(bad, name)
+    found = (copies, every.join(across, on="content", how="semi"), conflicting)
     return Findings(
         rows={name: len(records) for name, records in parts.items()},
-        skipped={name: _counts(pl.Series(list(map(kind, records.skipped)))) for name, records in parts.items()},
+        skipped={name: dict(Counter(kind(bad) for bad, part in skipped.items() if part == name)) for name in parts},
         within=_by_part(parts, dict(surplus.iter_rows())),
         across=_by_part(parts, _counts(across.get_column("part"))),
         conflicting=_by_part(parts, _counts(conflicting.get_column("part"))),
@@ -127,9 +193,9 @@ def find(parts: Mapping[str, Records]) -> Findings:
         },
         near_equal=_near_equal({label for own in classes.values() for label in own}),
         lengths={name: _lengths(records) for name, records in parts.items()},
-        notes=tuple(f"{records.source}: {note}" for records in parts.values() for note in records.notes),
-        examples={name: _examples(found, parts) for name, found in sources.items()},
-        skipped_examples=tuple(str(bad) for records in parts.values() for bad in records.skipped)[:NUM_EXAMPLES],
+        notes=tuple(dict.fromkeys(note for records in parts.values() for note in records.notes)),
+        examples={name: _examples(rows, parts) for name, rows in zip(EXAMPLES, found, strict=True)},
+        skipped_examples=tuple(map(str, islice(skipped, NUM_EXAMPLES))),
     )
 
 
@@ -190,3 +256,12 @@ def _examples(found: pl.DataFrame, parts: Mapping[str, Records]) -> tuple[Exampl
             )
         )
     return tuple(examples)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
+
+
+def _listing(labels: Iterable[str], most: int = 10) -> str:
+    names = [f"'{shorten(label, 20)}'" for label in labels]
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
