@@ -163,6 +163,9 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
     options = args if args else (hint,)
     if value is None and type(None) in options:
         return None
+    inner = [option for option in options if option is not type(None)]
+    if args and len(inner) == 1:  # X | None
+        return _checked(inner[0], value, where=where)
     for option in options:
         if option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)

@@ -90,7 +90,7 @@ def fit(
             }
             data = {
                 "target": target,
-                "columns": _kinds(columns),
+                "columns": schemas.kinds(columns),
                 "ignore": list(ignore),
                 "group": group,
                 "slices": list(slices),
@@ -128,7 +128,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
             assert prepared.test is not None
             found = learned.predict(prepared.test, label="scoring")
             scored = Scored(prepared.test, found, baselines.predict(_inputs(prepared.test)))
-        run = assemble(path, config, prepared, learned, baselines, scored, findings.to_plain(), clock, folder=folder)
+        run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
     if not run.stopped:
         checkpoint.remove()
     run.save(folder, lang=lang)
@@ -208,17 +208,3 @@ def _bring_back(folder: Path, checkpoint: Checkpoint) -> None:
         shutil.copytree(finished.path, checkpoint.path)
     if not checkpoint.exists:
         note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
-
-
-def _kinds(columns: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """name -> kind, from a mapping or from `title:kind=text` options."""
-    if isinstance(columns, Mapping):
-        return dict(columns)
-    kinds = {}
-    for option in columns:
-        name, settings = schemas.parse_column(option)
-        unknown = set(settings) - {"kind"}
-        if unknown or "kind" not in settings:
-            raise UserError(f"--column {name}: expected kind=..., got {', '.join(sorted(settings))}.")
-        kinds[name] = settings["kind"]
-    return kinds
