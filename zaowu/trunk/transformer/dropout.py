@@ -38,7 +38,7 @@ class Coins:
 
     def __init__(self, seed: int | Tensor, *, batch: int, length: int, places: Tensor) -> None:
         if isinstance(seed, int):
-            rows = np.full(batch, seed & (2**64 - 1), np.uint64) + np.arange(batch, dtype=np.uint64) * _STEP
+            rows = np.full(batch, seed % 2**64, np.uint64) + np.arange(batch, dtype=np.uint64) * _STEP
         else:
             rows = seed.cpu().numpy().astype(np.int64).view(np.uint64).copy()
         columns = np.arange(length, dtype=np.uint64) * _STEP
@@ -57,7 +57,7 @@ class Coins:
         return self._toss(keys, site, keys.shape[-1], rate, dtype)
 
     def _toss(self, keys: np.ndarray, site: int, width: int, rate: float, dtype: torch.dtype) -> Tensor:
-        keys = _mix(keys + np.uint64(site) * _STEP)
+        keys = _mix(keys + np.uint64(site * int(_STEP) % 2**64))
         words = np.arange(1, -(-width // 4) + 1, dtype=np.uint64) * _STEP
         bits = _mix(keys[..., None] + words).view(np.uint16)[..., :width]  # four coins in a word
         dropped = round(rate * 2**16)  # of 65,536: the rate is exact to 1e-5

@@ -52,8 +52,9 @@ class Encoder(nn.Module):
         vectors: (B, T, D). mask: (B, T), True = real. positions: (B, T), below `max_positions` if learned.
         segments: (B, T), below `num_segments` (with one segment they are not looked at: all tokens share it).
         documents: (B, T) or None; a token attends only within equal values.
-        seed: all of dropout's chance, needed in training: an integer that the caller changes at every step, or
-        (B,) integers made from (seed, epoch, record id), which give a record the same coins in any batch.
+        seed: all of dropout's chance in training: an integer that the caller changes at every step, or (B,)
+        integers made from (seed, epoch, record id), which give a record the same coins in any batch. None, or
+        a model in `eval` mode: no dropout.
         pack: whether to work on real tokens only; None = when that is faster. The states are the same.
         """
         layout = Layout(mask, documents=documents, causal=self.config.causal, pack=pack)
@@ -82,9 +83,8 @@ class Encoder(nn.Module):
         return x
 
     def _coins(self, seed: int | Tensor | None, layout: Layout) -> Coins | None:
-        if not self.training or not (self.config.dropout or self.config.attention.dropout):
+        if not self.training or seed is None:
             return None
-        assert seed is not None, "dropout in training needs a seed"
         return Coins(seed, batch=layout.batch, length=layout.length, places=layout.places)
 
 
