@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -30,16 +31,16 @@ class CategoryPrediction:
     def __len__(self) -> int:
         return len(self.probabilities)
 
-    @property
+    @cached_property
     def index(self) -> np.ndarray:
         """(N,) int64, the class with the highest probability."""
         return self.probabilities.argmax(axis=1)
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         return [self.classes[index] for index in self.index]
 
-    @property
+    @cached_property
     def confidence(self) -> np.ndarray:
         """(N,) the highest probability."""
         return self.probabilities.max(axis=1)

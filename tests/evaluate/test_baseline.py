@@ -1,0 +1,193 @@
+"""The cheap methods: as good as scikit-learn's own pipeline, at home with few rows, and saved without pickle."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+from zaowu.errors import UserError
+from zaowu.evaluate import baseline
+from zaowu.evaluate.baseline import MAJORITY, TFIDF, Baselines, fit_baselines
+from zaowu.evaluate.evaluate import evaluate
+from zaowu.targets.category import Category
+
+WORDS = {
+    "体育": "球赛冠军联队射门教练球员决主场",
+    "科技": "手机芯片软件网络数据平板系统屏",
+    "财经": "股市银行利率基金公司债券投资涨",
+}
+
+
+def rows_of(number, *, seed=0, noise=0.3, classes=tuple(WORDS)):
+    """Made-up headlines: characters of the class's list, some of them of another's."""
+    rng = np.random.default_rng(seed)
+    texts, labels = [], []
+    for _ in range(number):
+        label = classes[rng.integers(len(classes))]
+        lists = [WORDS[label] if rng.random() > noise else WORDS[classes[rng.integers(len(classes))]] for _ in range(6)]
+        texts.append("".join(word[rng.integers(len(word))] for word in lists))
+        labels.append(label)
+    return {"title": texts}, labels
+
+
+def test_as_good_as_the_plain_pipeline_and_its_probabilities_mean_something():
+    (train, labels), valid, (test, truth) = rows_of(600), rows_of(300, seed=1), rows_of(500, seed=2)
+    target = Category.fit(labels)
+    found = fit_baselines(train, target, labels, valid)
+    pipeline = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True), LinearSVC())
+    expected = np.mean(pipeline.fit(train["title"], labels).predict(test["title"]) == np.array(truth))
+    scores = evaluate(target, found.predict(test)[TFIDF], truth, resamples=0).scores
+    assert 0.5 < expected < 1 and scores["accuracy"].value >= expected - 0.02
+    assert scores["calibration_error"].value < 0.06
+    assert scores["log_loss"].value < 0.8 * np.log(3)
+
+
+def test_majority_says_the_shares_of_training():
+    inputs, labels = {"t": ["甲", "乙", "丙", "丁"]}, ["b", "b", "a", "b"]
+    found = fit_baselines(inputs, Category.fit([*labels, "c"]), labels).predict({"t": ["什么", "都行"]})[MAJORITY]
+    assert found.labels == ["b", "b"]
+    np.testing.assert_allclose(found.probabilities, [[0.25, 0.75, 0]] * 2)
+
+
+def test_two_classes_and_their_sides():
+    (train, labels), (test, truth) = (
+        rows_of(100, classes=("体育", "科技")),
+        rows_of(100, seed=1, classes=("体育", "科技")),
+    )
+    target = Category.fit(labels)
+    found = fit_baselines(train, target, labels).predict(test)[TFIDF]
+    assert np.mean(target.correct(found, truth)) > 0.9
+
+
+@pytest.mark.parametrize("number", [2, 3, 5, 20])
+def test_hardly_any_rows(number):
+    inputs, labels = rows_of(number)
+    target = Category.fit([*labels, "体育", "科技"])
+    found = fit_baselines(inputs, target, labels, rows_of(1, seed=9))
+    for prediction in found.predict(rows_of(10, seed=3)[0]).values():
+        assert prediction.probabilities.shape == (10, target.num_classes)
+        np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_classes_of_one_row_and_labels_that_nobody_knows():
+    inputs, labels = rows_of(60)
+    labels[:3] = ["孤", "独", "谁"]
+    target = Category.fit([label for label in labels if label != "谁"])
+    found = fit_baselines(inputs, target, labels, (inputs, labels))
+    assert found.rows == 59
+    assert set(found.predict(inputs)[TFIDF].labels) <= set(target.classes)
+
+
+def test_texts_without_a_single_feature_fall_back_on_the_shares():
+    target = Category.fit(["a", "a", "b"])
+    found = fit_baselines({"t": ["", "", ""]}, target, ["a", "a", "b"]).predict({"t": ["x"]})[TFIDF]
+    np.testing.assert_allclose(found.probabilities, [[2 / 3, 1 / 3]], rtol=1e-5)
+
+
+def test_the_label_may_hang_on_either_column():
+    rng = np.random.default_rng(0)
+    first, second = (rows_of(300, seed=seed, noise=0)[0]["title"] for seed in (1, 2))
+    signs = rng.choice(list("○●"), 300)
+    inputs = {"a": first, "b": [sign + text for sign, text in zip(signs, second, strict=True)]}
+    found = fit_baselines(inputs, Category.fit(signs), signs.tolist())
+    assert found.predict(inputs)[TFIDF].labels == signs.tolist()
+    swapped = {"b": inputs["b"], "a": inputs["a"]}  # columns are found by name, not by place
+    assert found.predict(swapped)[TFIDF].labels == signs.tolist()
+
+
+def test_the_same_seed_gives_the_same_baseline():
+    inputs, labels = rows_of(200)
+    target = Category.fit(labels)
+    one, other = (fit_baselines(inputs, target, labels, seed=4) for _ in range(2))
+    assert np.array_equal(one.linear.weight, other.linear.weight) and one.linear.scale == other.linear.scale
+
+
+def test_many_rows_are_thinned_out_and_the_person_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(baseline, "MAX_ROWS", 100)
+    inputs, labels = rows_of(400)
+    found = fit_baselines(inputs, Category.fit(labels), labels)
+    assert found.rows == 100 and "100 of 400" in capsys.readouterr().err
+    monkeypatch.setattr(baseline, "MAX_ROWS", 1000)
+    assert fit_baselines(inputs, Category.fit(labels), labels).rows == 400
+    assert "of 400" not in capsys.readouterr().err
+
+
+def test_portions_do_not_show(monkeypatch):
+    inputs, labels = rows_of(50)
+    found = fit_baselines(inputs, Category.fit(labels), labels)
+    whole = found.predict(inputs)[TFIDF].probabilities
+    monkeypatch.setattr(baseline, "PORTION", 7)
+    assert np.array_equal(found.predict(inputs)[TFIDF].probabilities, whole)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    train, labels = rows_of(80)
+    found = fit_baselines({**train, "lead": [text[::-1] for text in train["title"]]}, Category.fit(labels), labels)
+    found.save(tmp_path)
+    return found, tmp_path
+
+
+def test_what_is_saved_comes_back_to_the_bit(saved):
+    found, folder = saved
+    assert sorted(path.name for path in folder.iterdir()) == ["baseline.json", "baseline.safetensors"]
+    again = Baselines.load(folder)
+    texts = rows_of(30, seed=5)[0]["title"]
+    inputs = {"lead": texts, "title": texts[::-1], "other": texts}
+    for name, prediction in found.predict(inputs).items():
+        assert np.array_equal(again.predict(inputs)[name].probabilities, prediction.probabilities)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"target": {"name": "os", "state": {}}},
+        {"target": {"name": "category", "state": {"classes": ["a", "b"], "counts": [1, 1]}}},
+        {"target": "category"},
+        {"scale": -1},
+        {"scale": "big"},
+        {"rows": 10**400},
+        {"strength": None},
+        {"columns": []},
+        {"columns": {}},
+        {"columns": [{"name": "title"}]},
+        {"columns": [{"name": "title", "vocabularies": {"characters": ["a"]}}]},
+        {"columns": [{"name": 3, "vocabularies": {}}]},
+        {"columns": [{"name": "title", "vocabularies": {}}]},
+        {"more": 1},
+    ],
+)
+def test_made_up_settings_are_refused(saved, damage):
+    _, folder = saved
+    state = json.loads((folder / "baseline.json").read_text("utf-8")) | damage
+    (folder / "baseline.json").write_text(json.dumps(state), "utf-8")
+    with pytest.raises(UserError, match="baseline"):
+        Baselines.load(folder)
+
+
+@pytest.mark.parametrize("name", ["baseline.json", "baseline.safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\x80\x00", b"[" * 100_000, struct.pack("<Q", 1 << 60) + b"{}"])
+def test_damaged_files_are_refused(saved, name, content):
+    _, folder = saved
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=name):
+        Baselines.load(folder)
+
+
+def test_weights_of_other_sizes_are_refused(saved):
+    from safetensors.numpy import load_file, save_file
+
+    _, folder = saved
+    tensors = load_file(folder / "baseline.safetensors")
+    for name in ("weight", "bias", "shares"):
+        for wrong in (tensors[name][..., :-1], tensors[name].astype(np.float64), tensors[name] * np.nan):
+            save_file(tensors | {name: np.ascontiguousarray(wrong)}, folder / "baseline.safetensors")
+            with pytest.raises(UserError, match=name):
+                Baselines.load(folder)
