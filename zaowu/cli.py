@@ -26,6 +26,22 @@ app = typer.Typer(
 bases_app = typer.Typer(help="Pretrained encoders: which there are, and which are here.", invoke_without_command=True)
 app.add_typer(bases_app, name="bases")
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        print(metadata.version("zaowu"))
+        raise typer.Exit
+
+
+@app.callback()
+def zaowu(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="Print it.")] = False,
+) -> None:
+    """Turns your own data into a Transformer you can trust and ship."""
+
+
 COLUMNS, TRAINING, MODEL, COMMON = "Columns and rows", "Training", "Model", "Everywhere"
 
 Target = Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=COLUMNS)]
@@ -315,12 +331,40 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except UserError as error:
-        print(error, file=sys.stderr)
-        code = 2
-    except (KeyboardInterrupt, Stopped):
-        print("Stopped.", file=sys.stderr)
-        code = 130
+        code = _fail(str(error), 2)
+    except (KeyboardInterrupt, Stopped, typer.Abort):
+        code = _fail("Stopped.", 130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:  # the last line of defence: a misspelt flag, or a bug of ours
+        code = _usage(error) if hasattr(error, "format_message") else _bug(error)
     sys.exit(code or 0)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code
+
+
+def _usage(error: Any) -> int:
+    """What the command line itself refuses: an unknown flag or command, a missing argument."""
+    context = getattr(error, "ctx", None)
+    where = f" See '{context.command_path} --help'." if context is not None else " See 'zaowu --help'."
+    return _fail(error.format_message() + where, 2)
+
+
+def _bug(error: Exception) -> int:
+    """Our fault: a short message, and a log that helps to mend it."""
+    import traceback
+
+    from zaowu.bases.cache import home
+
+    log = home() / "logs" / f"{os.getpid()}.txt"
+    trace = "".join(traceback.format_exception(error))
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(trace, "utf-8")
+    except OSError:
+        return _fail(trace, 3)
+    return _fail(f"This is a bug in Zaowu, not your mistake ({type(error).__name__}: {error}). The log: {log}", 3)

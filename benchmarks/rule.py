@@ -1,0 +1,125 @@
+"""How much does the rule of `train/rule.py` lose against a grid searched on each set?
+
+    python benchmarks/bench_data.py --out runs/bench --headlines HEADLINES.csv
+    python benchmarks/rule.py --data runs/bench --out runs/rule.jsonl [--sets reviews help_zh] [--threads 2]
+
+For every set: the accuracy on its test file of the rule's own choice and of each point of a small grid around
+it. Regret = best of the grid, chosen by *validation* score as a careful person would, minus the rule, in points.
+`--tune` runs the tuning sets, otherwise the two sets that were left out of the tuning. Every row is written as it
+finishes; a second call goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
+from zaowu.evaluate.evaluate import evaluate
+from zaowu.inputs import guessers
+from zaowu.learn import learn
+from zaowu.progress import speaking
+from zaowu.records.prepare import prepare
+from zaowu.records.records import Records
+from zaowu.train.rule import fill
+
+GRID = {"lr": (1e-4, 2e-4, 4e-4), "passes": (0.5, 1.0, 2.0)}  # passes: times the rule's epochs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that bench_data.py wrote")
+    parser.add_argument("--out", type=Path, default=Path("runs/rule.jsonl"))
+    parser.add_argument("--sets", nargs="*", help="names; default: the sets left out, or the tuning sets with --tune")
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--base", default=TextConfig.base)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    known = json.loads((args.data / "sets.json").read_text("utf-8"))
+    use = "tuning" if args.tune else "left out"
+    names = args.sets or [name for name, entry in known.items() if entry["use"] == use]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    done = [json.loads(line) for line in args.out.read_text("utf-8").splitlines()] if args.out.exists() else []
+    for name in names:
+        for seed in range(args.seeds):
+            for point in grid(args.data / f"{name}.train.csv", args):
+                key = {"set": name, "seed": seed, **point}
+                if any(key.items() <= row.items() for row in done):
+                    continue
+                row = {**key, **measure(args.data, name, point, seed=seed, args=args)}
+                done.append(row)
+                with args.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(row), flush=True)
+    summarise([row for row in done if row["set"] in names])
+
+
+def grid(path: Path, args: argparse.Namespace) -> list[dict]:
+    """The rule's choice first, then the points around it."""
+    with speaking(quiet=True):
+        rows = len(prepare(str(path), DataConfig(target="label"), guessers=guessers()).train)
+    own = fill(TrainConfig(), num_records=rows, from_base=args.base != "none")
+    points = [{"lr": own.lr, "epochs": own.epochs, "batch_size": own.batch_size, "rule": True}]
+    for lr, passes in itertools.product(GRID["lr"], GRID["passes"]):
+        point = {"lr": lr, "epochs": max(1, round(own.epochs * passes)), "batch_size": own.batch_size, "rule": False}
+        if {**point, "rule": True} not in points and point not in points:
+            points.append(point)
+    return points
+
+
+def measure(data: Path, name: str, point: dict, *, seed: int, args: argparse.Namespace) -> dict:
+    """Trains once; scores on validation (to choose by) and on the test file (to report)."""
+    settings = DataConfig(target="label", test=str(data / f"{name}.test.csv"))
+    with speaking(quiet=True):
+        prepared = prepare(str(data / f"{name}.train.csv"), settings, guessers=guessers(), cross_validate_below=0)
+        train = TrainConfig(
+            lr=point["lr"],
+            epochs=point["epochs"],
+            batch_size=point["batch_size"],
+            seed=seed,
+            threads=args.threads,
+        )
+        config = FitConfig(text=replace(TextConfig(), base=args.base), train=train)
+        start = time.monotonic()
+        learned = learn(prepared.train, prepared.valid, config)
+        seconds = time.monotonic() - start
+        assert prepared.test is not None and prepared.valid is not None
+        return {
+            "valid": score(learned, prepared.valid),
+            "test": score(learned, prepared.test),
+            "best_epoch": learned.training.best.epoch,
+            "seconds": round(seconds, 1),
+        }
+
+
+def score(learned: object, records: Records) -> float:
+    prediction = learned.predict(records)  # type: ignore[attr-defined]
+    return evaluate(learned.target, prediction, records.values("label"), resamples=0).scores["accuracy"].value  # type: ignore[attr-defined]
+
+
+def summarise(rows: list[dict]) -> None:
+    """One line per set, then the median regret."""
+    regrets = []
+    print(f"{'set':<16}{'rule':>8}{'grid':>8}{'regret':>8}   the grid's choice")
+    for name in dict.fromkeys(row["set"] for row in rows):
+        own = [row for row in rows if row["set"] == name]
+        rule = statistics.mean(row["test"] for row in own if row["rule"])
+        chosen = [
+            max((r for r in own if r["seed"] == seed), key=lambda r: r["valid"]) for seed in {r["seed"] for r in own}
+        ]
+        best = statistics.mean(row["test"] for row in chosen)
+        regrets.append(100 * (best - rule))
+        what = "; ".join(f"lr {row['lr']:g}, {row['epochs']} epochs" for row in chosen)
+        print(f"{name:<16}{rule:>8.2%}{best:>8.2%}{regrets[-1]:>8.2f}   {what}")
+    if regrets:
+        print(f"median regret {statistics.median(regrets):.2f} points over {len(regrets)} sets")
+
+
+if __name__ == "__main__":
+    main()
