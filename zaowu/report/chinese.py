@@ -144,7 +144,6 @@ WORDS = {
     "stop.time limit reached": "到了时间上限",
     "stop.stopped with Ctrl-C": "用 Ctrl-C 中止",
     "settings": "设置",
-    "setting": "设置项",
     "value": "取值",
     "read.confusion": "每行是真实类别，每列是模型的回答，对角线上是答对的。颜色越浓，占该行的比例越大。"
     "整行是点的，表示没有这一类的评分数据。",

@@ -155,7 +155,6 @@ WORDS = {
     "stop.time limit reached": "time limit reached",
     "stop.stopped with Ctrl-C": "stopped with Ctrl-C",
     "settings": "Settings",
-    "setting": "setting",
     "value": "value",
     # Where it is wrong
     "read.confusion": "A row is the truth, a column what the model said; the diagonal is right. The stronger the "

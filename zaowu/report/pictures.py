@@ -169,10 +169,12 @@ def confusion(classes: list[str], cells: dict[tuple[str, str], int], say: Say) -
             for column, predicted in enumerate(classes):
                 rows = cells.get((truth, predicted), 0)
                 share = rows / total if total else 0.0
-                fill = {"facecolor": ACCENT, "alpha": 0.08 + 0.92 * share} if rows else {"facecolor": PAPER}
-                axes.add_patch(Rectangle((column, row), 1, 1, linewidth=0, **fill))
+                strength, ink = shade(share)
+                if rows:
+                    square = Rectangle((column, row), 1, 1, linewidth=0, facecolor=ACCENT, alpha=strength)
+                    axes.add_patch(square)
                 if rows or not total:
-                    words, colour = (say.whole(rows), ON_ACCENT if share > 0.5 else INK) if total else ("·", MUTED)
+                    words, colour = (say.whole(rows), ink) if total else ("·", MUTED)
                     sheet.write(axes, column + 0.5, row + 0.5, words, color=colour, ha="center", va="center")
         for place in range(num + 1):
             axes.plot([0, num], [place] * 2, color=RULE, linewidth=0.5)
@@ -188,6 +190,14 @@ def confusion(classes: list[str], cells: dict[tuple[str, str], int], say: Say) -
             axes, -(left - 12) / cell, num / 2, f"← {say('truth')}", color=MUTED, rotation=90, ha="center", va="center"
         )
         return sheet.svg("confusion", say("picture.confusion"))
+
+
+def shade(share: float) -> tuple[float, str]:
+    """Opacity of a square that holds this share of its row, and the colour of the number in it.
+
+    The strengths in between are left out: no number can be read on them in light and in dark.
+    """
+    return (0.08 + 0.74 * share, INK) if share <= 0.5 else (0.56 + 0.44 * share, ON_ACCENT)
 
 
 def reliability(bins: list[dict[str, Any]], say: Say) -> str:

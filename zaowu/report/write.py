@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zaowu.errors import UserError, shorten
 from zaowu.report import pictures, views
 from zaowu.report.content import ReportContent
 from zaowu.report.say import Say
 from zaowu.report.verdict import caveats, sentences
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_TEXT = 280  # characters of a text that is shown
@@ -42,9 +46,15 @@ def write(path: str | os.PathLike[str], content: ReportContent, *, lang: str = "
 
 def render(content: ReportContent, *, lang: str = "en") -> str:
     """The page as text. Everything that comes from data is escaped by the template."""
+    say = Say(lang)
+    page = _template().render(c=content, say=say, **_parts(content, say))
+    return _UNPRINTABLE.sub("\ufffd", page)
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    say = Say(lang)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -56,8 +66,7 @@ def render(content: ReportContent, *, lang: str = "en") -> str:
     environment.filters["label"] = lambda value: _cut(value, MAX_NAME)
     environment.filters["visible"] = lambda value: re.sub(r"\s", "␣", str(value)[:MAX_NAME])
     environment.filters["together"] = lambda words: re.sub(r" (?=%)", "\u00a0", words)
-    page = environment.get_template("report.html.j2").render(c=content, say=say, **_parts(content, say))
-    return _UNPRINTABLE.sub("\ufffd", page)
+    return environment.get_template("report.html.j2")
 
 
 def _parts(content: ReportContent, say: Say) -> dict[str, Any]:

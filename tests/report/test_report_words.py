@@ -1,0 +1,81 @@
+"""The two languages say the same things, and what the other rooms write is known in both."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import zaowu.report
+from zaowu.errors import UserError
+from zaowu.report.chinese import WORDS as CHINESE
+from zaowu.report.english import WORDS as ENGLISH
+from zaowu.report.say import Say
+
+ROOM = Path(zaowu.report.__file__).parent
+
+
+def test_both_languages_have_the_same_keys_in_the_same_order():
+    assert list(ENGLISH) == list(CHINESE)
+
+
+@pytest.mark.parametrize("key", ENGLISH)
+def test_a_sentence_has_the_same_gaps_in_both_languages(key):
+    def gaps(words):
+        return sorted(set(re.findall(r"{(\w+)}", words)))
+
+    assert gaps(CHINESE[key]) == gaps(ENGLISH[key])
+
+
+@pytest.mark.parametrize("key", [key for key in CHINESE if CHINESE[key] == ENGLISH[key]])
+def test_what_is_alike_in_both_is_no_forgotten_translation(key):
+    assert key in {"f1", "counted", "model"} or not re.search(r"[a-z]{3}", re.sub(r"{\w+}", "", CHINESE[key]))
+
+
+def test_no_sentence_is_left_over():
+    sources = [*ROOM.glob("[!ec]*.py"), ROOM / "templates" / "report.html.j2"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    used = set(re.findall(r"""['"]([\w.]+)['"]""", text))
+    groups = {words.rstrip(".") for words in used} | set(re.findall(r"""f?['"]([a-z_]+)\.[{']""", text))
+    unused = [key for key in ENGLISH if key not in used and key.split(".")[0] not in groups]
+    assert not unused
+
+
+def test_values_of_other_rooms_are_known():
+    from zaowu.train.stop import Point, reason_to_stop
+
+    def point(epoch, f1):
+        return Point(epoch, epoch, 0.1, 0.1, 1.0, {"macro_f1": f1, "log_loss": 0.1})
+
+    done = reason_to_stop([point(5, 0.5)], epochs=5, patience=2)
+    stuck = reason_to_stop([point(1, 0.9), point(2, 0.5), point(3, 0.5)], epochs=9, patience=2)
+    say = Say("zh")
+    assert say.name("stop", done) == "5 轮全部完成"
+    assert say.name("stop", stuck) == "验证集上连续 2 次评估没有进步"
+    assert say.name("scored_on", "5-fold cross-validation") == "5 折交叉验证评分"
+
+
+def test_a_value_without_a_word_stays_as_it_is():
+    assert Say("zh").name("stage", "{odd} 3 <b>") == "{odd} 3 <b>"
+
+
+def test_numbers():
+    english, chinese = Say("en"), Say("zh")
+    assert english.percent(0.94149) == "94.1 %"
+    assert chinese.percent(0.94149) == "94.1%"
+    assert english.percent(None) == english.percent(float("nan")) == english.interval(0.1, None) == "–"
+    assert english.interval(0.926, 0.9551) == "92.6 to 95.5"
+    assert chinese.interval(-0.011, 0.02, signed=True) == "-1.1%～+2.0%"
+    assert english.points(-0.021) == "2.1 points"
+    assert english.score("log_loss", 0.2514) == "0.251"
+    assert english.whole(1234567) == "1,234,567"
+    assert english.million(33_148_000) == "33.1 million"
+    assert chinese.million(33_148_000) == "3,315 万"
+    assert english.duration(0.44) == "0.4 s"
+    assert chinese.duration(75) == "1 分 15 秒"
+    assert english.listed(list("abc"), most=2) == "a, b and 1 more"
+    assert chinese.listed(list("abc"), most=2) == "a、b 等（另有 1 个）"
+
+
+def test_another_language_is_refused():
+    with pytest.raises(UserError, match="expected en or zh, got 'fr'"):
+        Say("fr")
