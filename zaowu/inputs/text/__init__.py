@@ -66,9 +66,7 @@ class Input:
 
     kind = KIND
 
-    def __init__(
-        self, columns: Sequence[str], codec: Codec, *, max_tokens: int = 512, long: str = "window"
-    ) -> None:
+    def __init__(self, columns: Sequence[str], codec: Codec, *, max_tokens: int = 512, long: str = "window") -> None:
         self.columns, self.codec = tuple(columns), codec
         self.max_tokens, self.long = max_tokens, long
         self.before, self.after = codec.frame()
@@ -170,10 +168,6 @@ class Input:
         columns, max_tokens, long = (state.get(key) for key in ("columns", "max_tokens", "long"))
         if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
             raise UserError(f"{where}: expected a list of column names, got {columns!r}.")
-        if (
-            type(max_tokens) is not int
-            or not 8 <= max_tokens <= 1_000_000
-            or long not in ("window", "truncate")
-        ):
+        if type(max_tokens) is not int or not 8 <= max_tokens <= 1_000_000 or long not in ("window", "truncate"):
             raise UserError(f"{where}: expected max_tokens and long, got {max_tokens!r} and {long!r}.")
         return cls(columns, Codec.from_folder(folder), max_tokens=max_tokens, long=long)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zaowu.errors import UserError
-from zaowu.inputs.text.scripts import is_written_in, scripts_of
+from zaowu.inputs.text.trim import trim
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
 CHUNK = 2000  # texts tokenised at once: the library works on them in parallel
@@ -77,9 +77,7 @@ class Codec:
             pairs = ([" ".join(rest) for rest in zip(*pairs, strict=True)],)
         for start in range(0, len(texts), CHUNK):
             part = slice(start, start + CHUNK)
-            rows: list[Any] = (
-                list(zip(texts[part], pairs[0][part], strict=True)) if pairs else list(texts[part])
-            )
+            rows: list[Any] = list(zip(texts[part], pairs[0][part], strict=True)) if pairs else list(texts[part])
             for encoding in self.tokenizer.encode_batch_fast(rows):
                 yield np.asarray(encoding.ids, np.int32)
 
@@ -91,41 +89,16 @@ class Codec:
         return np.asarray(whole[:start], np.int32), np.asarray(whole[start + len(bare) :], np.int32)
 
     def trimmed(self, texts: Sequence[str]) -> tuple[Codec, np.ndarray | None]:
-        """A codec with only the pieces that the scripts of `texts` need, and the old ids it keeps, in order.
+        """A codec with only the pieces that `texts` and their scripts need, and the old ids it keeps, in order.
 
-        Special pieces always stay. A model whose pieces depend on one another (BPE) is left whole: (self, None).
+        None instead of ids: nothing was cut away.
         """
-        model = self.spec["model"]
-        if model.get("type") not in ("Unigram", "WordPiece"):
+        used = np.unique(np.concatenate([np.empty(0, np.int32), *self.encode(texts)]))
+        found = trim(self.spec, texts, used=used, special=set(self.special.values()))
+        if found is None:
             return self, None
-        scripts = scripts_of(texts)
-        added = {entry["content"]: entry["id"] for entry in self.spec.get("added_tokens", [])}
-        vocab = model["vocab"]
-        if model["type"] == "Unigram":
-            pieces = [piece for piece, _ in vocab]
-        else:
-            pieces = sorted(vocab, key=vocab.get)
-        special = set(added) | set(self.special.values())
-        keep = [i for i, piece in enumerate(pieces) if piece in special or is_written_in(piece, scripts)]
-        if len(keep) >= 0.9 * len(pieces):  # little to win: the ids stay those of the base
-            return self, None
-        extra = sorted((i, piece) for piece, i in added.items() if i >= len(pieces))
-        new_id = {old: new for new, old in enumerate([*keep, *(i for i, _ in extra)])}
-        spec = json.loads(json.dumps(self.spec))
-        if model["type"] == "Unigram":
-            spec["model"]["vocab"] = [vocab[i] for i in keep]
-            spec["model"]["unk_id"] = new_id[model["unk_id"]]
-        else:
-            spec["model"]["vocab"] = {pieces[i]: new_id[i] for i in keep}
-        for entry in spec.get("added_tokens", []):
-            entry["id"] = new_id[entry["id"]]
-        for entry in ((spec.get("post_processor") or {}).get("special_tokens") or {}).values():
-            entry["ids"] = [new_id[i] for i in entry["ids"]]
-        for role in ("sep", "cls"):  # Bert and Roberta processors keep (piece, id) pairs
-            pair = (spec.get("post_processor") or {}).get(role)
-            if pair:
-                pair[1] = new_id[pair[1]]
-        return Codec(spec, self.settings, where=self.where), np.asarray(list(new_id), np.int64)
+        spec, kept = found
+        return Codec(spec, self.settings, where=self.where), kept
 
     @classmethod
     def train(cls, texts: Sequence[str], *, num_pieces: int = 8000) -> Codec:

@@ -8,35 +8,33 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 COMMON = "COMMON"  # digits, punctuation, symbols, marks: every language needs them
+ASCII = "ASCII"  # apart from the other Latin letters: Chinese text with English names in it is not French
 
 
 @lru_cache(maxsize=200_000)
 def script(character: str) -> str:
-    """The writing system of one character, as the first word of its Unicode name.
-
-    ASCII letters stand apart from the other Latin letters, so that Chinese text with English names in it
-    does not keep the pieces of every European language.
-    """
-    if character.isascii() or not unicodedata.category(character).startswith("L"):
+    """The writing system of one character, as the first word of its Unicode name: CJK, LATIN, CYRILLIC ..."""
+    if not unicodedata.category(character).startswith("L"):
         return COMMON
-    name = unicodedata.name(character, "").split(" ")[0]
-    if name in ("FULLWIDTH", "HALFWIDTH", "MODIFIER", ""):
-        return COMMON
-    return name.split("-")[0]
+    if character.isascii():
+        return ASCII
+    name = unicodedata.name(character, "").split(" ")[0].split("-")[0]
+    return COMMON if name in ("FULLWIDTH", "HALFWIDTH", "MODIFIER", "") else name
 
 
-def scripts_of(texts: Iterable[str], *, least_share: float = 0.0005) -> set[str]:
-    """Scripts that make up at least `least_share` of the characters of `texts`; COMMON always."""
+def shares(texts: Iterable[str]) -> dict[str, float]:
+    """The share that each script has of the letters of `texts`; COMMON is no letter and is left out."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text)
-    by_script: Counter[str] = Counter()
+    letters: Counter[str] = Counter()
     for character, count in counts.items():
-        by_script[script(character)] += count
-    total = max(1, sum(by_script.values()))
-    return {COMMON} | {name for name, count in by_script.items() if count / total >= least_share}
+        letters[script(character)] += count
+    del letters[COMMON]
+    total = max(1, letters.total())
+    return {name: count / total for name, count in letters.items()}
 
 
-def is_written_in(piece: str, scripts: set[str]) -> bool:
-    """Whether every character of `piece` belongs to one of `scripts`."""
-    return all(script(character) in scripts for character in piece)
+def scripts_of(piece: str) -> set[str]:
+    """The scripts of one piece, COMMON aside."""
+    return {script(character) for character in piece} - {COMMON}
