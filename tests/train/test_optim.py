@@ -1,0 +1,131 @@
+"""Touched rows against torch's own AdamW."""
+
+import pytest
+import torch
+from torch import nn
+
+from zaowu.config import TrainConfig
+from zaowu.inputs.text.embedder import TokenEmbedding
+from zaowu.train.optim import Optimizer, rate
+
+V, D = 12, 4
+CONFIG = TrainConfig(lr=0.01, weight_decay=0.1, clip=1e9)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = TokenEmbedding(V, D, pad_id=0)
+        self.table.initialise(torch.Generator().manual_seed(0))
+        self.last = nn.Linear(D, 1)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.last(self.table(ids)).square().sum()
+
+
+def torch_adamw(model: Net) -> torch.optim.AdamW:
+    decayed = [model.table.weight, model.last.weight]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": [model.last.bias], "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.01)
+
+
+def test_equals_adamw_when_every_row_is_touched() -> None:
+    ours, theirs = Net(), Net()
+    optimizer, reference = Optimizer(ours, CONFIG), torch_adamw(theirs)
+    everything = torch.arange(V).view(3, 4)
+    for _ in range(5):
+        ours(everything).backward()
+        optimizer.step(1.0)
+        theirs(everything).backward()
+        reference.step()
+        reference.zero_grad()
+    torch.testing.assert_close(ours.table.weight, theirs.table.weight)
+    torch.testing.assert_close(ours.last.weight, theirs.last.weight)
+    torch.testing.assert_close(ours.last.bias, theirs.last.bias)
+
+
+def test_other_rows_stay_as_they_are() -> None:
+    model = Net()
+    before = model.table.weight.detach().clone()
+    optimizer = Optimizer(model, CONFIG)
+    model(torch.tensor([[3, 5, 3]])).backward()
+    optimizer.step(1.0)
+    changed = (model.table.weight != before).any(1).nonzero().flatten().tolist()
+    assert changed == [3, 5]
+
+
+def test_a_row_touched_late_takes_a_first_step_of_the_same_size() -> None:
+    """Counts of steps belong to a row: its first step is lr in size, whenever it comes."""
+    model = Net()
+    optimizer = Optimizer(model, TrainConfig(lr=0.01, weight_decay=0.0, clip=1e9))
+    for _ in range(50):
+        model(torch.tensor([[1]])).backward()
+        optimizer.step(1.0)
+    before = model.table.weight[2].detach().clone()
+    model(torch.tensor([[2]])).backward()
+    optimizer.step(1.0)
+    torch.testing.assert_close((model.table.weight[2] - before).abs(), torch.full((D,), 0.01), rtol=1e-3, atol=0)
+
+
+def test_micro_batches_are_summed_before_the_step() -> None:
+    one, two = Net(), Net()
+    whole, parts = Optimizer(one, CONFIG), Optimizer(two, CONFIG)
+    one(torch.tensor([[1, 2, 2, 3]])).backward()
+    whole.step(1.0)
+    for ids in ([[1, 2]], [[2, 3]]):
+        two(torch.tensor(ids)).backward()
+    parts.step(1.0)
+    torch.testing.assert_close(one.table.weight, two.table.weight)
+
+
+def test_clipping_counts_the_touched_rows_too() -> None:
+    model = Net()
+    with torch.no_grad():
+        model.table.weight.mul_(1000)
+    optimizer = Optimizer(model, TrainConfig(lr=0.01, clip=0.5))
+    model(torch.tensor([[1, 2]])).backward()
+    rows, leaf = model.table.leaves[0]
+    gradients = [model.last.weight.grad, model.last.bias.grad, leaf.grad]
+    expected = torch.stack([g.norm() for g in gradients]).norm()
+    assert optimizer.step(1.0) == pytest.approx(float(expected), rel=1e-5)
+    scaled = optimizer.dense.state[model.last.weight]["exp_avg"] / 0.1
+    assert scaled.norm() < 0.5
+
+
+def test_moments_survive_a_checkpoint() -> None:
+    ours, again = Net(), Net()
+    first = Optimizer(ours, CONFIG)
+    ids = torch.tensor([[1, 2, 3]])
+    ours(ids).backward()
+    first.step(1.0)
+    again.load_state_dict(ours.state_dict())
+    second = Optimizer(again, CONFIG)
+    second.load({name: tensor.clone() for name, tensor in first.tensors().items()})
+    for model, optimizer in ((ours, first), (again, second)):
+        model(ids).backward()
+        optimizer.step(0.5)
+    assert torch.equal(ours.table.weight, again.table.weight)
+    assert torch.equal(ours.last.weight, again.last.weight)
+
+
+def test_lower_layers_learn_more_slowly() -> None:
+    model = nn.Module()
+    model.trunk = nn.Module()
+    model.trunk.blocks = nn.ModuleList(nn.Linear(2, 2, bias=False) for _ in range(2))
+    model.trunk.positions = nn.Embedding(3, 2)
+    model.head = nn.Linear(2, 2, bias=False)
+    optimizer = Optimizer(model, TrainConfig(lr=1.0, layer_decay=0.5))
+    scale = {id(p): group["scale"] for group in optimizer.groups for p in group["params"]}
+    found = [scale[id(p)] for p in (model.trunk.positions.weight, *(b.weight for b in model.trunk.blocks))]
+    assert found == [0.125, 0.25, 0.5]
+    assert scale[id(model.head.weight)] == 1.0
+
+
+def test_the_rate_rises_then_falls_to_nothing() -> None:
+    shares = [rate(step, num_steps=100, warmup=0.1) for step in range(100)]
+    assert shares[0] == pytest.approx(0.1)
+    assert shares[9] == pytest.approx(1.0)
+    assert shares[55] == pytest.approx(0.5)
+    assert shares[99] == pytest.approx(1 / 90)
+    assert rate(120, num_steps=100, warmup=0.1) == 0.0
