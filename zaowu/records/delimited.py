@@ -20,6 +20,7 @@ from zaowu.records.encoding import MARK
 from zaowu.records.records import BadRow
 
 MAX_RECORD_CHARS = 1 << 28  # a quoted field that is longer is taken for one that was never closed
+SMALL_BYTES = 1 << 14  # a piece that is read slowly when something in it is out of place
 FRAME_ROWS = 1 << 16  # rows that are kept as Python strings at a time
 UNCLOSED = "expected a closing quotation mark, got none"
 AFTER_QUOTE = "expected a separator after a closing quotation mark"
@@ -138,23 +139,39 @@ class _Parser:
         return Parsed(frame, rows, self.bad_rows, self.num_quoted, self.num_multiline)
 
     def take(self, block: bytes, *, final: bool = False) -> bytes:
-        """Reads the records of `block`, which begins with a record; returns the last one if it has no end."""
-        layout = None if MARK.encode() in block else scan(block, self.dialect)
-        if layout is None or (final and layout.end < len(block)):
-            return self.take_slowly(block.decode(), final=final).encode()
-        if layout.end:
-            frame = pl.read_csv(
-                block[: layout.end],
-                schema=self.schema,
-                has_header=False,
-                separator=self.dialect.separator,
-                quote_char='"' if self.dialect.quoted else None,
-            )
-            assert frame.height == len(layout.is_blank), "polars sees other records than the scan"
-            self.keep_frame(frame, layout)
-        return block[layout.end :]
+        """Reads the records of `block`, which begins with a record; returns the last one if it has no end.
+
+        Around what is not in its place the block is taken in smaller pieces, so that few records are read slowly.
+        """
+        start, size, least = 0, len(block), SMALL_BYTES
+        while start < len(block):
+            end = block.find(b"\n", min(start + size, len(block)) - 1) + 1
+            piece, is_last = block[start:end], end == len(block)
+            layout = None if MARK.encode() in piece else scan(piece, self.dialect)
+            read = 0
+            if layout is not None and layout.end:
+                self.keep_frame(self.frame_of(piece[: layout.end]), layout)
+                read = layout.end
+            elif layout is None and size > least:
+                size = max(size // 2, least)
+                continue
+            elif layout is None or (final and is_last):
+                read = self.take_slowly(piece.decode(), final=final and is_last)
+            if read:
+                start, size, least = start + read, size * 2 if layout else size, SMALL_BYTES
+            elif is_last:
+                break
+            else:  # one record fills the piece
+                size = least = size * 2
+        return block[start:]
+
+    def frame_of(self, block: bytes) -> pl.DataFrame:
+        quote = '"' if self.dialect.quoted else None
+        separator = self.dialect.separator
+        return pl.read_csv(block, schema=self.schema, has_header=False, separator=separator, quote_char=quote)
 
     def keep_frame(self, frame: pl.DataFrame, layout: Layout) -> None:
+        assert frame.height == len(layout.is_blank), "polars sees other records than the scan"
         keep = ~layout.is_blank
         rows = self.row + np.arange(len(keep))
         self.row += len(keep)
@@ -168,7 +185,8 @@ class _Parser:
         self.frames.append(frame if keep.all() else frame.filter(keep))
         self.rows.append(rows[keep])
 
-    def take_slowly(self, text: str, *, final: bool) -> str:
+    def take_slowly(self, text: str, *, final: bool) -> int:
+        """The same for any text, record by record; returns how many bytes of it were read."""
         records: list[list[str]] = []
         rows: list[int] = []
         start = 0
@@ -195,7 +213,7 @@ class _Parser:
                     self.keep_records(records, rows)
                     records, rows = [], []
         self.keep_records(records, rows)
-        return text[start:]
+        return len(text[:start].encode())
 
     def problem(self, fields: list[str]) -> str:
         if any(MARK in value for value in fields):

@@ -19,22 +19,23 @@ _DATE = re.compile(r"\d{2,4}[-/.年]\d{1,2}[-/.月]\d{1,4}日?([T ].*)?")
 _PUNCTUATION = re.compile(r"[，。！？；：、…“”《》,!?;\"]")
 
 
-def sniff(sample: str, *, suffix: str, is_whole: bool) -> tuple[Dialect, str]:
+def sniff(sample: str, *, suffix: str, is_whole: bool, quoted: bool = True) -> tuple[Dialect, str]:
     """The dialect of the file that begins with `sample`, and why it has no header ("" when it has one).
 
     sample: whole lines. suffix: of the file's name, for what the content leaves open. is_whole: the sample is
-    all there is. Raises UserError, without the file's name, for columns of one name.
+    all there is. quoted: whether quotation marks can enclose a field.
+    Raises UserError, without the file's name, for columns of one name.
     """
-    tried = {separator: _records(sample, separator, is_whole=is_whole) for separator in SEPARATORS}
+    tried = {separator: _records(sample, separator, is_whole=is_whole, quoted=quoted) for separator in SEPARATORS}
     separator = _separator(tried, suffix)
-    records = tried.get(separator) or _records(sample, separator, is_whole=is_whole)
+    records = tried.get(separator) or _records(sample, separator, is_whole=is_whole, quoted=quoted)
     if not records:
         raise UserError("no row can be read.")
     reason = why_no_header(records, is_plain_text=suffix == ".txt")
     if reason:
         width = Counter(map(len, records)).most_common(1)[0][0]
-        return Dialect(separator, tuple(f"column_{k + 1}" for k in range(width)), has_header=False), reason
-    return Dialect(separator, column_names(records[0]), has_header=True), ""
+        return Dialect(separator, tuple(f"column_{k + 1}" for k in range(width)), False, quoted), reason
+    return Dialect(separator, column_names(records[0]), True, quoted), ""
 
 
 def column_names(cells: Sequence[str]) -> tuple[str, ...]:
@@ -80,6 +81,8 @@ def _vote(cell: str, below: list[str], is_known: bool) -> tuple[int, str]:
     quoted = f"'{shorten(cell, 30)}'"
     if cell and cell in below:
         return -4, f"{quoted} stands again further down"
+    if cell.startswith("__label__"):
+        return -4, f"{quoted} is a label of fastText"
     if is_known:
         return 3, ""
     if below and sum(map(_is_figure, below)) >= 0.9 * len(below):
@@ -90,17 +93,19 @@ def _vote(cell: str, below: list[str], is_known: bool) -> tuple[int, str]:
     counts = Counter(below)
     singles = sum(count == 1 for count in counts.values()) / len(below)
     if len(below) >= 8 and singles < 0.05:  # Good-Turing: the chance that one more value would be new
-        return 3, ""
+        return (3 if len(below) >= 100 else 2), ""
     if len(counts) * 2 < len(below):
         return 0, ""
     widths = sorted(map(_width, below))
-    is_shorter = _width(cell) < widths[len(widths) // 20]
-    is_name = names.is_identifier(cell)
-    if is_shorter:
-        return (2, "") if is_name or _width(cell) * 3 < median(widths) else (0, "")
-    if not is_name:
-        is_sentence = _PUNCTUATION.search(cell) or _width(cell) > 20
-        return -3 if is_sentence else -1, f"{quoted} reads like the texts below it"
+    width, middle = _width(cell), median(widths)
+    is_shorter = width < widths[len(widths) // 20]
+    if names.is_identifier(cell):
+        return (2 if is_shorter else 0), ""
+    if width * 3 < middle:
+        return 2, ""
+    is_sentence = middle >= 12 and (_PUNCTUATION.search(cell) is not None or width > 20)
+    if is_sentence or not is_shorter:
+        return (-3 if is_sentence else -1), f"{quoted} reads like the texts below it"
     return 0, ""
 
 
@@ -118,9 +123,9 @@ def _width(text: str) -> int:
     return sum(2 if ord(char) > 0x2E80 else 1 for char in text)
 
 
-def _records(sample: str, separator: str, *, is_whole: bool) -> list[list[str]]:
+def _records(sample: str, separator: str, *, is_whole: bool, quoted: bool) -> list[list[str]]:
     """The first records, without blank lines and without those that are broken by a quotation mark."""
-    dialect, start = Dialect(separator, (), has_header=False), 0
+    dialect, start = Dialect(separator, (), has_header=False, quoted=quoted), 0
     records: list[list[str]] = []
     while start < len(sample) and len(records) < NUM_JUDGED:
         record = split_record(sample, start, dialect)

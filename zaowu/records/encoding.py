@@ -12,6 +12,7 @@ BLOCK_BYTES = 2 << 20
 HEAD_BYTES = 8192  # what is looked at to tell one kind of file from another
 NUM_JUDGED = 20_000  # lines outside ASCII that decide between two encodings
 NAMES = {"utf-8": "UTF-8", "gb18030": "GB18030"}
+EXPECTED = {"utf-8": "UTF-8", "gb18030": "UTF-8 or GB18030"}  # of a line that cannot be decoded
 # Ends a line that could not be decoded. Noncharacters: no text in any encoding holds this pair.
 MARK = "\ufdd0\ufdef"
 _BINARY = {

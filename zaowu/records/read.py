@@ -81,24 +81,24 @@ def _read_file(path: Path) -> Table:
     if suffix == ".json" and frames.is_one_document(path, begin):
         return frames.read_json(path)
     if suffix in (".jsonl", ".ndjson", ".json") or begin.startswith(b'{"'):
-        table = frames.read_json_lines(encoding.blocks(path, name), source=str(path))
+        table = frames.read_json_lines(encoding.blocks(path, name), source=str(path), encoding=encoding.EXPECTED[name])
         return replace(table, notes=notes)
     return _read_delimited(path, name, notes)
 
 
 def _read_delimited(path: Path, name: str, notes: tuple[str, ...]) -> Table:
-    sample = next(encoding.blocks(path, name))
-    is_whole = path.stat().st_size <= encoding.BLOCK_BYTES
+    sample = next(encoding.blocks(path, name)).decode()
+    suffix, is_whole = path.suffix.lower(), path.stat().st_size <= encoding.BLOCK_BYTES
     try:
-        form, why_no_header = dialect.sniff(sample.decode(), suffix=path.suffix.lower(), is_whole=is_whole)
+        form, why_no_header = dialect.sniff(sample, suffix=suffix, is_whole=is_whole)
+        parsed = _parse(path, name, form)
+        if _quotes_are_characters(parsed, form):
+            literal, why_not = dialect.sniff(sample, suffix=suffix, is_whole=is_whole, quoted=False)
+            if delimited.is_clean(encoding.blocks(path, name), literal):
+                form, why_no_header, parsed = literal, why_not, _parse(path, name, literal)
+                notes += ("Quotation marks are read as mere characters, since around fields they come in no pairs.",)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    parsed = _parse(path, name, form)
-    if _quotes_are_characters(parsed, form) and delimited.is_clean(
-        encoding.blocks(path, name), literal := replace(form, quoted=False)
-    ):
-        form, parsed = literal, _parse(path, name, literal)
-        notes += ("Quotation marks are read as mere characters: as marks around fields they do not come in pairs.",)
     if form.separator not in (",", dialect.NO_SEPARATOR):
         notes += (f"Columns are separated by {dialect.SEPARATORS[form.separator]}.",)
     if why_no_header:
@@ -111,7 +111,7 @@ def _read_delimited(path: Path, name: str, notes: tuple[str, ...]) -> Table:
 
 
 def _parse(path: Path, name: str, form: delimited.Dialect) -> delimited.Parsed:
-    return delimited.parse(encoding.blocks(path, name), form, source=str(path), encoding=encoding.NAMES[name])
+    return delimited.parse(encoding.blocks(path, name), form, source=str(path), encoding=encoding.EXPECTED[name])
 
 
 def _quotes_are_characters(parsed: delimited.Parsed, form: delimited.Dialect) -> bool:

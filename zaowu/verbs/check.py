@@ -75,7 +75,8 @@ def check(
     """Reads the training file and, where given, the validation and test files, and says what is in them.
 
     path, test, valid: whatever `records.read` takes. columns: name -> kind, or "name:kind=text" strings.
-    The files are read, understood and cleaned exactly as `fit` does; nothing is learned or written. Raises UserError for what `fit` would refuse.
+    The files are read, understood and cleaned exactly as `fit` does; nothing is learned or written. Raises
+    UserError for what `fit` would refuse.
     """
     from zaowu.inputs import guessers
 
