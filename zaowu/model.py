@@ -31,8 +31,8 @@ class Model(nn.Module):
         self.pooler = nn.Linear(dim, dim) if config.head == "first" else None
         self.head = target.head(dim)
 
-    def states(self, batch: Batch, *, seed: int | None = None) -> Tensor:
-        """The trunk's last states, (B, T, D). seed: of this step's dropout; None means none."""
+    def states(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
+        """The trunk's last states, (B, T, D). seed: of this step's dropout, one or (B,); None means none."""
         vectors = [embedder(**batch.inputs[group]) for group, embedder in self.embedders.items()]
         return self.trunk(
             vectors[0] if len(vectors) == 1 else torch.cat(vectors, 1),  # (B, T, D)
@@ -50,11 +50,11 @@ class Model(nn.Module):
         real = mask.unsqueeze(-1).to(states.dtype)  # (B, T, 1)
         return (states * real).sum(1) / real.sum(1).clamp(min=MIN_REAL)
 
-    def forward(self, batch: Batch, *, seed: int | None = None) -> Tensor:
+    def forward(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
         """The target's raw outputs, (B, C) for a category."""
         return self.head(self.pool(self.states(batch, seed=seed), batch.mask))
 
-    def loss(self, batch: Batch, *, seed: int | None = None) -> dict[str, LossSum]:
+    def loss(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, LossSum]:
         """Named sums and counts; the loop divides once, over micro-batches and ranks together."""
         return self.target.loss(self(batch, seed=seed), batch)
 
@@ -63,8 +63,9 @@ class Model(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for module in self.modules():
-                if hasattr(module, "initialise") and module is not self:
-                    module.initialise(generator)
+                own = getattr(module, "initialise", None)
+                if own is not None and module is not self:
+                    own(generator)
                 elif isinstance(module, nn.Linear):
                     module.weight.normal_(0.0, 0.02, generator=generator)
                     if module.bias is not None:

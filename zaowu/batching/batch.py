@@ -83,7 +83,7 @@ def collate(
     mask = np.arange(width) < sizes[:, None]  # (B, T)
     features = {}
     for name, spec in specs.items():
-        padded = np.full((len(rows), width, *spec.shape), spec.pad, spec.dtype)
+        padded: np.ndarray = np.full((len(rows), width, *spec.shape), spec.pad, spec.dtype)
         for row, size, out in zip(rows, sizes, padded, strict=True):
             out[:size] = row[name]
         features[name] = torch.from_numpy(padded)

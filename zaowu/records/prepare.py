@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,19 +64,18 @@ def prepare(
     whole = clean(table, schema, on_bad_row=data.on_bad_row)
     test = _other(data.test, whole, data) if data.test else None
     valid = _other(data.valid, whole, data) if data.valid else None
-    common = {"table": table, "schema": schema, "whole": whole}
+    prepared = partial(Prepared, table=table, schema=schema, whole=whole)
     if test is None and valid is None and len(whole) < cross_validate_below:
         places = folds(whole, NUM_FOLDS)
         if len(np.unique(places)) < 2:
             raise UserError(f"{table.source}: all rows are one group, so nothing is left to score on.")
         scored_on = f"{NUM_FOLDS}-fold cross-validation"
-        return Prepared(**common, train=whole, valid=None, test=None, folds=places, deviation={}, scored_on=scored_on)
+        return prepared(train=whole, valid=None, test=None, folds=places, deviation={}, scored_on=scored_on)
     if test is not None:
         if valid is None and len(whole) >= cross_validate_below:
             sides = split_off(whole)
             train, valid = whole.take(sides.train), whole.take(sides.valid)
-            return Prepared(
-                **common,
+            return prepared(
                 train=train,
                 valid=valid,
                 test=test,
@@ -83,10 +83,9 @@ def prepare(
                 deviation=sides.deviation,
                 scored_on="test file",
             )
-        return Prepared(**common, train=whole, valid=valid, test=test, folds=None, deviation={}, scored_on="test file")
+        return prepared(train=whole, valid=valid, test=test, folds=None, deviation={}, scored_on="test file")
     sides = split(whole, shares=(0.9, 0.0, 0.1)) if valid is not None else split(whole)
-    return Prepared(
-        **common,
+    return prepared(
         train=whole.take(sides.train),
         valid=whole.take(sides.valid) if valid is None else valid,
         test=whole.take(sides.test),

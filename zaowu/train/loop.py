@@ -115,7 +115,7 @@ def train(
     if kept is not None:
         model.load_state_dict(kept)
     for embedder in model.embedders.values():
-        embedder.leaves.clear()
+        embedder.leaves.clear()  # type: ignore[operator, union-attr]
     training.num_steps, training.num_tokens, training.num_items = run.step, run.num_tokens, run.num_items
     training.seconds, training.stopped = time.monotonic() - start, training.reason == "stopped with Ctrl-C"
     return training

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zaowu.config import FitConfig, TextConfig, from_plain
-from zaowu.errors import Stopped, UserError
+from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
 from zaowu.inputs import guessers
 from zaowu.learn import learn

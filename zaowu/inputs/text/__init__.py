@@ -36,7 +36,7 @@ def guess(values: pl.Series) -> str | None:
     letters = sample.str.count_matches(r"\p{L}")
     han = sample.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
     words = sample.str.count_matches(r"\S+")
-    wordy = float(((words >= 2) & (letters >= 2) | (han >= 2)).mean() or 0)
+    wordy = float(((words >= 2) & (letters >= 2) | (han >= 2)).mean() or 0)  # type: ignore[arg-type]
     different = sample.n_unique() / len(sample)
     if wordy < 0.5 or (different < 0.1 and sample.n_unique() < 50):
         return None
@@ -108,7 +108,7 @@ class Input:
         values: one sequence per column, in the order of `columns`. training: at most `MAX_TRAIN_WINDOWS` windows
         a record, evenly spread.
         """
-        items = []
+        items: list[Item] = []
         for record, ids in enumerate(self.codec.encode(*values)):
             windows = self.windows(ids)
             if training and len(windows) > MAX_TRAIN_WINDOWS:

@@ -105,7 +105,7 @@ class Codec:
         """Pieces learned from `texts` alone: WordPiece, every Chinese character a word of its own (as BERT)."""
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # type: ignore[call-arg]
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer()])
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
