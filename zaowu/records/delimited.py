@@ -217,7 +217,7 @@ class _Parser:
 
     def problem(self, fields: list[str]) -> str:
         if any(MARK in value for value in fields):
-            return f"expected {self.encoding} text, got bytes that are not"
+            return f"expected {self.encoding} text, got other bytes"
         if len(fields) != len(self.schema):
             return f"expected {len(self.schema)} fields, got {len(fields)}"
         return ""

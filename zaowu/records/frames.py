@@ -69,7 +69,7 @@ def read_json_lines(blocks: Iterable[bytes], *, source: str, encoding: str) -> T
             if item is None:
                 problem = f"expected a JSON object, got '{shorten(lines[place], 40)}'"
                 if MARK in lines[place]:
-                    problem = f"expected {encoding} text, got bytes that are not"
+                    problem = f"expected {encoding} text, got other bytes"
                 bad_rows.append(BadRow(source, next_row + place, None, problem))
         good = [item for item in items if item is not None]
         if good:
