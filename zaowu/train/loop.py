@@ -91,7 +91,7 @@ def train(
             batches = run.batches(epoch)
             for number in range(first_batch, len(batches)):
                 loss = run.take_step(batches[number], optimizer, epoch)
-                bar.total = max(bar.total, run.fit_to_limit(bar, start))
+                run.fit_to_limit(bar, start)
                 bar.advance(run.last_tokens, f"loss {loss:.3f}")
                 if interrupted.is_set() or run.step >= run.num_steps:
                     break
@@ -179,10 +179,10 @@ class _Run:
         self.pace.add(self.last_tokens)
         return value
 
-    def fit_to_limit(self, bar: Bar, start: float) -> float:
+    def fit_to_limit(self, bar: Bar, start: float) -> None:
         """Once the pace is known: shorten the schedule to the time limit, or say that it will be long."""
         if self.announced or not self.pace.known:
-            return bar.total
+            return
         self.announced = True
         left = self.pace.seconds(max(0.0, bar.total - bar.done))
         limit = self.config.time_limit
@@ -193,7 +193,6 @@ class _Run:
             self.num_steps = self.step + max(1, int((self.num_steps - self.step) * room / left))
             bar.total = bar.done + (bar.total - bar.done) * room / left
             note(f"The time limit allows {self.num_steps} steps; the learning rate falls to zero within them.")
-        return bar.total
 
     def evaluate(self, epoch: int, valid: Part | None, seconds: float) -> Point:
         scores: dict[str, float] = {}
