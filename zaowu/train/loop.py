@@ -28,6 +28,7 @@ from zaowu.train.optim import Optimizer, rate
 from zaowu.train.stop import Point, best, reason_to_stop
 
 CHECKPOINT_EVERY_S = 300.0
+STOPPED = "stopped with Ctrl-C"
 
 
 @dataclass(frozen=True)
@@ -96,28 +97,31 @@ def train(
                 if interrupted.is_set() or run.step >= run.num_steps:
                     break
             first_batch = 0
-            ended = not interrupted.is_set()
-            at = {"epoch": epoch, "batch": number + 1} if not ended else {"epoch": epoch + 1, "batch": 0}
-            if ended or not training.history:
-                point = run.evaluate(epoch + 1, valid, time.monotonic() - start)
-                training.history.append(point)
-                _say(point, config.epochs)
-                if best(training.history) is point and valid is not None:
-                    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-            training.reason = "stopped with Ctrl-C" if not ended else run.reason(training.history) or ""
-            due = time.monotonic() - last_saved > CHECKPOINT_EVERY_S and not training.reason
-            if checkpoint and (due or not ended):
-                state = run.state(at, training.history, time.monotonic() - start)
-                checkpoint.save(model, optimizer, kept, state)
-                last_saved = time.monotonic()
+            if interrupted.is_set():
+                training.reason = STOPPED
+                if checkpoint:  # before the evaluation below, so that going on is as if nothing had happened
+                    at = {"epoch": epoch, "batch": number + 1}
+                    checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
+                if training.history:
+                    break
+            point = run.evaluate(epoch + 1, valid, time.monotonic() - start)
+            training.history.append(point)
+            _say(point, config.epochs)
+            if best(training.history) is point and valid is not None:
+                kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            training.reason = training.reason or run.reason(training.history) or ""
             if training.reason:
                 break
+            if checkpoint and time.monotonic() - last_saved > CHECKPOINT_EVERY_S:
+                at = {"epoch": epoch + 1, "batch": 0}
+                checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
+                last_saved = time.monotonic()
     if kept is not None:
         model.load_state_dict(kept)
     for embedder in model.embedders.values():
         embedder.leaves.clear()  # type: ignore[operator, union-attr]
     training.num_steps, training.num_tokens, training.num_items = run.step, run.num_tokens, run.num_items
-    training.seconds, training.stopped = time.monotonic() - start, training.reason == "stopped with Ctrl-C"
+    training.seconds, training.stopped = time.monotonic() - start, training.reason == STOPPED
     return training
 
 
@@ -212,7 +216,7 @@ class _Run:
             return "time limit reached"
         return reason_to_stop(history, epochs=self.config.epochs, patience=self.config.patience)
 
-    def state(self, at: dict[str, int], history: list[Point], seconds: float) -> dict[str, Any]:
+    def state(self, at: dict[str, int], history: list[Point], start: float) -> dict[str, Any]:
         return at | {
             "step": self.step,
             "num_steps": self.num_steps,
@@ -220,7 +224,7 @@ class _Run:
             "num_items": self.num_items,
             "loss": [self.loss_sum, self.loss_count],
             "announced": self.announced,
-            "seconds": seconds,
+            "seconds": time.monotonic() - start,
             "history": points_to_plain(history),
         }
 
