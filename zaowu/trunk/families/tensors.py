@@ -38,11 +38,13 @@ def load_tensors(
     config: TrunkConfig,
     facts: dict[str, int],
     rows: np.ndarray | None = None,
+    num_classes: int | None = None,
 ) -> dict[str, Tensor]:
     """Our state dict, float32, from their file. What is in it and not in `places` is left alone.
 
     places: `names(config, facts)` of the family. The file may have them behind one prefix (`bert.`).
     rows: (V,) the rows of the token table that are wanted, in that order; only they are read. None = all.
+    num_classes: outputs of the last layer, where `places` has one.
     Names and shapes are compared with the config before anything is allocated. Raises UserError naming the
     tensor that is missing or has another shape, and for a file that is not a safetensors file.
     """
@@ -50,7 +52,7 @@ def load_tensors(
     try:
         with safe_open(path, framework="pt") as file:
             found = _find(set(file.keys()), places, path)
-            shapes = _shapes(config, facts)
+            shapes = _shapes(config, facts, num_classes)
             for theirs, key in found.items():
                 _compare(file.get_slice(key), places[theirs], shapes[places[theirs].name], f"{path}, '{key}'")
             state = {}
@@ -109,13 +111,15 @@ def _find(keys: set[str], places: dict[str, Place], path: Path) -> dict[str, str
     return found
 
 
-def _shapes(config: TrunkConfig, facts: dict[str, int]) -> dict[str, tuple[int, ...]]:
+def _shapes(config: TrunkConfig, facts: dict[str, int], num_classes: int | None) -> dict[str, tuple[int, ...]]:
     """Our name -> shape, without allocating any weight."""
     with torch.device("meta"):
         encoder = Encoder(config)
     shapes = {f"trunk.{name}": tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     shapes[TOKENS] = (facts["vocab_size"], config.dim)
     shapes["pooler.weight"], shapes["pooler.bias"] = (config.dim, config.dim), (config.dim,)
+    if num_classes is not None:
+        shapes["head.weight"], shapes["head.bias"] = (num_classes, config.dim), (num_classes,)
     return shapes
 
 

@@ -63,7 +63,7 @@ class Block(nn.Module):
         if scale is not None:
             y = y * scale
         if coins is not None and self.dropout:
-            keep = coins.tokens(site, width=y.shape[1], rate=self.dropout, dtype=y.dtype)
+            keep = coins.for_tokens(site, width=y.shape[1], rate=self.dropout, dtype=y.dtype)
             x = torch.addcmul(x, y, keep)
         else:
             x = x + y

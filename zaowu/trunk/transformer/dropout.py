@@ -10,12 +10,63 @@ around it, on padding, on how work is split, or on torch's generator, and they c
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+MAX_RATE = 0.99
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: consecutive counters lie far apart
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+
+
+class Coins:
+    """The coins of one step.
+
+    seed: an integer, or (B,) integers, one for each record: a record's coins are then the same in any batch.
+    batch, length: B and T of the padded batch. places: (N,) b T + t of the tokens that are worked on.
+    """
+
+    def __init__(self, seed: int | Tensor, *, batch: int, length: int, places: Tensor) -> None:
+        if isinstance(seed, int):
+            rows = np.full(batch, seed % 2**64, np.uint64) + _counters(batch)
+        else:
+            rows = seed.cpu().numpy().astype(np.int64).view(np.uint64)
+        self._grid = _mix(_mix(rows.copy())[:, None] + _counters(length))  # (B, T)
+        self._packed = self._grid.reshape(-1)[places.cpu().numpy()]  # (N,)
+        self._device = places.device
+
+    def for_tokens(self, site: int, *, width: int, rate: float, dtype: torch.dtype) -> Tensor:
+        """(N, width): 0 with probability `rate`, else 1 / (1 - rate). `site` numbers the places in the trunk."""
+        keys = _mix(self._packed + _counter(site))
+        return _toss(keys, width=width, rate=rate).to(self._device, dtype)
+
+    def for_weights(
+        self, site: int, *, num_heads: int, num_groups: int, rate: float, dtype: torch.dtype
+    ) -> Callable[[int, int], Tensor]:
+        """The same for attention weights: (start, stop) -> (stop - start, H / G T, T) for those matrices of B G.
+
+        Every query of every head has a key of its own, so part of the matrices gets the coins it has in the whole.
+        """
+        batch, length = self._grid.shape
+        heads = _mix(_counters(num_heads) + _counter(site))
+        keys = _mix(self._grid[:, None, :] + heads[:, None]).reshape(batch * num_groups, -1)  # (B G, H / G T)
+
+        def toss(start: int, stop: int) -> Tensor:
+            return _toss(keys[start:stop], width=length, rate=rate).to(self._device, dtype)
+
+        return toss
+
+
+def _toss(keys: np.ndarray, *, width: int, rate: float) -> Tensor:
+    """(...) keys -> (..., width) float32."""
+    coins = _mix(keys[..., None] + _counters(-(-width // 8))).view(np.uint8)[..., :width]  # eight in a word
+    # A coin has but 256 sides: for an exact rate, each key rounds the number of losing sides up or down by chance.
+    losing = ((keys >> np.uint64(32)) * 2.0**-32 + rate * 256).astype(np.uint8)
+    keep = (coins >= losing[..., None]).astype(np.float32)
+    keep *= np.float32(1 / (1 - rate))
+    return torch.from_numpy(keep)
 
 
 def _mix(z: np.ndarray) -> np.ndarray:
@@ -29,38 +80,9 @@ def _mix(z: np.ndarray) -> np.ndarray:
     return np.bitwise_xor(z, shifted, out=z)
 
 
-class Coins:
-    """The coins of one step.
+def _counters(count: int) -> np.ndarray:
+    return np.arange(1, count + 1, dtype=np.uint64) * _STEP
 
-    seed: an integer, or (B,) integers, one for each record: a record's coins are then the same in any batch.
-    batch, length: B and T of the padded batch. places: (N,) b T + t of the tokens that are worked on.
-    """
 
-    def __init__(self, seed: int | Tensor, *, batch: int, length: int, places: Tensor) -> None:
-        if isinstance(seed, int):
-            rows = np.full(batch, seed % 2**64, np.uint64) + np.arange(batch, dtype=np.uint64) * _STEP
-        else:
-            rows = seed.cpu().numpy().astype(np.int64).view(np.uint64).copy()
-        columns = np.arange(length, dtype=np.uint64) * _STEP
-        self._grid = _mix(_mix(rows)[:, None] + columns)  # (B, T)
-        self._packed = self._grid.reshape(-1)[places.cpu().numpy()]  # (N,)
-        self._device = places.device
-
-    def tokens(self, site: int, *, width: int, rate: float, dtype: torch.dtype) -> Tensor:
-        """(N, width): 0 with probability `rate`, else 1 / (1 - rate). `site` numbers the places in the trunk."""
-        return self._toss(self._packed, site, width, rate, dtype)
-
-    def weights(self, site: int, *, num_heads: int, rate: float, dtype: torch.dtype) -> Tensor:
-        """(B, H, T, T), the same for attention weights: query t of row b tosses for each head and key."""
-        heads = np.arange(num_heads, dtype=np.uint64)[:, None] * _STEP
-        keys = _mix(self._grid[:, None, :] + ~heads)  # (B, H, T)
-        return self._toss(keys, site, keys.shape[-1], rate, dtype)
-
-    def _toss(self, keys: np.ndarray, site: int, width: int, rate: float, dtype: torch.dtype) -> Tensor:
-        keys = _mix(keys + np.uint64(site * int(_STEP) % 2**64))
-        words = np.arange(1, -(-width // 4) + 1, dtype=np.uint64) * _STEP
-        bits = _mix(keys[..., None] + words).view(np.uint16)[..., :width]  # four coins in a word
-        dropped = round(rate * 2**16)  # of 65,536: the rate is exact to 1e-5
-        keep = (bits >= dropped).astype(np.float32)
-        keep *= np.float32(2**16 / (2**16 - dropped))
-        return torch.from_numpy(keep).to(self._device, dtype)
+def _counter(number: int) -> np.uint64:
+    return np.uint64((number + 1) * int(_STEP) % 2**64)

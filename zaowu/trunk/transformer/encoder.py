@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zaowu.config import TrunkConfig
 from zaowu.errors import UserError
 from zaowu.trunk.transformer.block import Block
-from zaowu.trunk.transformer.dropout import Coins
+from zaowu.trunk.transformer.dropout import MAX_RATE, Coins
 from zaowu.trunk.transformer.layout import Layout
 from zaowu.trunk.transformer.linear import INIT_STD
 from zaowu.trunk.transformer.norm import norm
@@ -79,7 +79,7 @@ class Encoder(nn.Module):
             x = x + (self.segments.weight[0] if self.config.num_segments == 1 else self.segments(segments))
         x = self.entry_norm(x)
         if coins is not None and self.config.dropout:
-            x = x * coins.tokens(0, width=x.shape[1], rate=self.config.dropout, dtype=x.dtype)
+            x = x * coins.for_tokens(0, width=x.shape[1], rate=self.config.dropout, dtype=x.dtype)
         return x
 
     def _coins(self, seed: int | Tensor | None, layout: Layout) -> Coins | None:
@@ -121,8 +121,8 @@ def check(config: TrunkConfig, *, where: str = "trunk") -> None:
             f"{where}, 'attention.num_heads': rotary positions need an even head width, got {config.dim // heads}."
         )
     for name, rate in (("dropout", config.dropout), ("attention.dropout", config.attention.dropout)):
-        if not 0 <= rate < 1:
-            raise UserError(f"{where}, '{name}': expected at least 0 and below 1, got {rate}.")
+        if not 0 <= rate <= MAX_RATE:
+            raise UserError(f"{where}, '{name}': expected 0 to {MAX_RATE}, got {rate}.")
     if not 0 < config.norm_eps < 1:
         raise UserError(f"{where}, 'norm_eps': expected above 0 and below 1, got {config.norm_eps}.")
     if config.positions.kind in ("sinusoidal", "rotary") and not 1 < config.positions.base < 1e12:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
@@ -46,7 +48,6 @@ class Layout:
         self.places = real if pack and not self.full else torch.arange(mask.numel(), device=mask.device)
         self.mask, self.documents, self.causal = mask, documents, causal
         self._heads: dict[int, tuple[Tensor, Tensor]] = {}
-        self._bias: dict[int, Tensor | None] = {}
 
     @property
     def num_tokens(self) -> int:
@@ -94,24 +95,20 @@ class Layout:
             self._heads[num_heads] = there, back
         return self._heads[num_heads]
 
-    def bias(self, num_groups: int) -> Tensor | None:
-        """(B G, 1 or T, T) to add to the scores before the softmax, or None where every key is allowed.
+    @cached_property
+    def bias(self) -> Tensor | None:
+        """(B, 1 or T, T) to add to the scores before the softmax, or None where every key is allowed.
 
         Forbidden keys get the lowest finite number: their weight is exactly 0 where any key is allowed, and
         a row of padding that has none gets some finite values (nobody reads them) instead of NaN.
         """
-        if num_groups not in self._bias:
-            self._bias[num_groups] = self._make_bias(num_groups)
-        return self._bias[num_groups]
-
-    def _make_bias(self, num_groups: int) -> Tensor | None:
         if self.full and self.documents is None and not self.causal:
             return None
         allowed = self.mask[:, None, :]  # (B, 1, T)
         if self.documents is not None:
             allowed = allowed & (self.documents[:, :, None] == self.documents[:, None, :])  # (B, T, T)
         if self.causal:
-            allowed = allowed & torch.ones(self.length, self.length, dtype=torch.bool, device=allowed.device).tril()
+            square = torch.ones(self.length, self.length, dtype=torch.bool, device=allowed.device)
+            allowed = allowed & square.tril()
         bias = torch.zeros(allowed.shape, device=allowed.device)
-        bias = bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)
-        return bias.repeat_interleave(num_groups, dim=0)
+        return bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)
