@@ -73,7 +73,11 @@ def _model(
     first = config.head == "first"
     path = folder / "model.safetensors" if first else folder / TRUNK / "model.safetensors"
     state = families.load_tensors(
-        path, family.names(config.trunk, facts, classify=first), config=config.trunk, facts=facts
+        path,
+        family.names(config.trunk, facts, classify=first),
+        config=config.trunk,
+        facts=facts,
+        num_classes=target.num_classes if first else None,
     )
     state[f"embedders.{source.kind}.weight"] = state.pop(TOKENS)
     if not first:

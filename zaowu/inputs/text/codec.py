@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from zaowu.errors import UserError
+from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.trim import trim
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
+MAX_TOKENS = 512  # where the files of a base say nothing
+PROBE = "a 字 \u0378"  # a word, a Chinese character, and one that no vocabulary has
 CHUNK = 2000  # texts tokenised at once: the library works on them in parallel
 ROLES = ("unk_token", "pad_token", "cls_token", "sep_token", "bos_token", "eos_token", "mask_token")
 
@@ -31,13 +33,15 @@ class Codec:
         self.spec, self.settings, self.where = spec, settings, where
         try:
             self.tokenizer = Tokenizer.from_str(json.dumps(spec))
+            self.tokenizer.encode(PROBE)
         except Exception as error:  # the library raises nothing narrower
-            raise UserError(f"{where}: the tokenizer file cannot be used ({error}).") from error
+            raise UserError(f"{where}: the tokenizer file cannot be used ({shorten(error, 200)}).") from error
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.special = {role: settings[role] for role in ROLES if isinstance(settings.get(role), str)}
         self.pad_id = self._id("pad_token")
         self.unknown_id = self._id("unk_token")
+        self._num_pieces = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values())
         self.num_special = self.tokenizer.num_special_tokens_to_add(False)
 
     @classmethod
@@ -49,8 +53,10 @@ class Codec:
                 data.append(json.loads((folder / name).read_text("utf-8")))
             except FileNotFoundError:
                 raise UserError(f"{folder}: expected a file '{name}', found none.") from None
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RecursionError) as error:
                 raise UserError(f"{folder / name}: cannot be read as JSON ({error}).") from None
+            if not isinstance(data[-1], dict):
+                raise UserError(f"{folder / name}: expected an object, got {type(data[-1]).__name__}.")
         spec, settings = data
         for role in ROLES:  # older files wrap the piece in an object
             if isinstance(settings.get(role), dict):
@@ -59,7 +65,21 @@ class Codec:
 
     def save(self, folder: Path) -> None:
         (folder / FILES[0]).write_text(json.dumps(self.spec, ensure_ascii=False), "utf-8")
-        (folder / FILES[1]).write_text(json.dumps(self.settings, ensure_ascii=False, indent=2), "utf-8")
+        (folder / FILES[1]).write_text(json.dumps(self.published(), ensure_ascii=False, indent=2), "utf-8")
+
+    def published(self) -> dict[str, Any]:
+        """`tokenizer_config.json` for other libraries: only what tokenizer.json does not say itself.
+
+        A class of the base's own would put its normalizer in the place of the one in the file, and the base's list
+        of added pieces has ids from before trimming. No segments: our trunk gives both columns the first one.
+        """
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_input_names": ["input_ids", "attention_mask"],
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": self.settings.get("model_max_length", MAX_TOKENS),
+            **self.special,
+        }
 
     def _id(self, role: str) -> int:
         number = self.tokenizer.token_to_id(self.special.get(role, ""))
@@ -69,7 +89,7 @@ class Codec:
 
     @property
     def num_pieces(self) -> int:
-        return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+        return self._num_pieces
 
     def encode(self, texts: Sequence[str], *pairs: Sequence[str]) -> Iterator[np.ndarray]:
         """Token ids of each text, (T,) int32 with the special pieces; `pairs` are further columns of the record."""
@@ -85,7 +105,9 @@ class Codec:
         """The special pieces before and after a text, for cutting a long one into windows."""
         whole = self.tokenizer.encode("a").ids
         bare = self.tokenizer.encode("a", add_special_tokens=False).ids
-        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        start = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), None)
+        if start is None:
+            raise UserError(f"{self.where}: the tokenizer file changes a text's pieces when it adds the special ones.")
         return np.asarray(whole[:start], np.int32), np.asarray(whole[start + len(bare) :], np.int32)
 
     def trimmed(self, texts: Sequence[str]) -> tuple[Codec, np.ndarray | None]:
@@ -125,6 +147,6 @@ class Codec:
             "cls_token": "[CLS]",
             "sep_token": "[SEP]",
             "mask_token": "[MASK]",
-            "model_max_length": 512,
+            "model_max_length": MAX_TOKENS,
         }
         return cls(json.loads(tokenizer.to_str()), settings, where="pieces learned from the training texts")
