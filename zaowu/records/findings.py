@@ -33,7 +33,12 @@ class Example:
     count: int
 
     def to_plain(self) -> dict[str, Any]:
-        return {"text": self.text, "labels": list(self.labels), "rows": [row for _, row in self.rows]}
+        return {
+            "text": self.text,
+            "labels": list(self.labels),
+            "rows": [row for _, row in self.rows],
+            "count": self.count,
+        }
 
     def __str__(self) -> str:
         rows = ", ".join(f"{part} {row}" for part, row in self.rows) + (", …" if self.count > len(self.rows) else "")
@@ -126,7 +131,10 @@ class Findings:
             },
             "duplicates": [example.to_plain() for example in dict.fromkeys((*across, *within))],
             "conflicts": [example.to_plain() for example in conflicts],
-            "examples": {name: [asdict(example) for example in found] for name, found in self.examples.items()}
+            "examples": {
+                name: [example.to_plain() | {"rows": [list(row) for row in example.rows]} for example in found]
+                for name, found in self.examples.items()
+            }
             | {"skipped": list(self.skipped_examples)},
         }
 
@@ -240,21 +248,19 @@ def _lengths(records: Records) -> Lengths:
 
 def _examples(found: pl.DataFrame, parts: Mapping[str, Records]) -> tuple[Example, ...]:
     """The contents of `found`, those with the most records first, then in the order of their first record."""
-    number = found.with_row_index("number").group_by("content").agg(pl.len(), pl.col("number").min())
+    listed = found.with_row_index("first").group_by("content").agg(pl.len(), pl.col("first").min())
+    chosen = listed.sort("len", "first", descending=[True, False]).head(NUM_EXAMPLES)
+    rows = found.join(chosen, on="content", how="semi").group_by("content").agg("part", "place", "row", "label")
+    lines = {line["content"]: line for line in rows.iter_rows(named=True)}
     examples = []
-    for content in number.sort(-pl.col("len").cast(pl.Int64), "number").head(NUM_EXAMPLES).get_column("content"):
-        rows = found.filter(content=content)
-        part, place = rows.select("part", "place").row(0)
-        records = parts[part]
+    for content, count, _ in chosen.iter_rows():
+        line = lines[content]
+        records, place = parts[line["part"][0]], line["place"][0]
         text = " | ".join(records.frame.get_column(column.name)[place] for column in records.schema.inputs)
-        examples.append(
-            Example(
-                shorten(text, TEXT_CHARS),
-                tuple(_counts(rows.get_column("label"))),
-                tuple(rows.select("part", "row").head(NUM_ROWS).iter_rows()),
-                rows.height,
-            )
-        )
+        labels = Counter(label for label in line["label"] if label is not None)
+        where = tuple(zip(line["part"], line["row"], strict=True))[:NUM_ROWS]
+        names = tuple(label for label, _ in labels.most_common())
+        examples.append(Example(shorten(text, TEXT_CHARS), names, where, count))
     return tuple(examples)
 
 

@@ -51,10 +51,9 @@ class Facts:
 def as_strings(series: pl.Series) -> pl.Series:
     """A column as strings, whatever it holds; whole numbers without a decimal point, missing values null."""
     if series.dtype.is_float():
-        whole = series.is_null() | series.is_nan() | (series.is_finite() & (series == series.round()))
-        if whole.all() and (series.abs().max() or 0) < 2**53:  # type: ignore[operator]
-            series = series.fill_nan(None).cast(pl.Int64)
-        return series.fill_nan(None).cast(pl.String) if series.dtype.is_float() else series.cast(pl.String)
+        series = series.fill_nan(None)
+        is_whole = (series == series.round()) & (series.abs() < 2**53)
+        return series.cast(pl.Int64 if is_whole.fill_null(True).all() else series.dtype).cast(pl.String)
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
         return pl.Series(series.name, [None if value is None else str(value) for value in series.to_list()], pl.String)
     return series.cast(pl.String)
@@ -96,6 +95,8 @@ def guess(
         chosen[target] = Column(target, "target", columns.get(target, "category"), reason)
     for name in twins:
         chosen[name] = Column(name, "ignored", kinds[name][0], f"says the same as '{target}'")
+    for name in ignore:
+        chosen[name] = Column(name, "ignored", kinds[name][0], "named to be ignored")
     found = [chosen.get(name) or _column(name, *kinds[name], guessers) for name in facts]
     if not any(column.role == "input" for column in found):
         # In a small table texts may be few enough to look like categories.

@@ -63,8 +63,9 @@ def split_off(records: Records, share: float = 0.1) -> Split:
 def folds(records: Records, k: int = 5) -> np.ndarray:
     """(N,) int64, the fold 0 to k - 1 of each record: equal groups together, classes as even as they allow.
 
-    Groups are dealt out, large ones first, then by hash: each goes to the fold that holds least of its classes, then
-    to the smallest. The order of the records has no influence, but added rows may change the folds of others.
+    Groups are dealt out, large ones first, then class by class, then by hash: each goes to the fold that holds least
+    of its classes, then to the smallest. The order of the records has no influence, but added rows may change the
+    folds of others.
     """
     hashes = mixed(records.groups)
     labels = _labels(records)
@@ -78,7 +79,7 @@ def folds(records: Records, k: int = 5) -> np.ndarray:
     held = np.zeros((k, int(labels.max()) + 1))  # share of each class that a fold holds
     filled = np.zeros(k, np.int64)
     fold_of = np.zeros(len(groups), np.int64)
-    for g in np.lexsort((groups, -sizes)):
+    for g in np.lexsort((groups, label[begins[:-1]], -sizes)):
         own = slice(begins[g], begins[g + 1])
         cost = held[:, label[own]] @ share[own]
         best = np.lexsort((filled, cost.round(12)))[0]
