@@ -111,7 +111,7 @@ def test_an_english_page_has_english_words_and_a_chinese_one_chinese(pages):
 def test_numbers_of_the_content_are_on_the_page(pages):
     words = Page(pages["topics", "en"]).text().replace("\u00a0", " ")
     made = samples.topics()
-    for share in (made.evaluation["accuracy"], made.evaluation["macro_f1"], made.baselines["tfidf"]["accuracy"]):
+    for share in (made.evaluation["accuracy"], made.evaluation["macro_f1"], made.baselines["tfidf_linear"]["accuracy"]):
         assert f"{100 * share:.1f} %" in words
     for said in (
         "zaowu fit news.csv --target topic --seed 7 --out runs/news",
@@ -120,7 +120,12 @@ def test_numbers_of_the_content_are_on_the_page(pages):
         "1,310 MB",
     ):
         assert said in words
-    assert "rows 17, 4120" in words and "科技␣" in words and "empty text" in words
+    assert (
+        "rows 17, 4120" in words
+        and "科技␣" in words
+        and "expected a text, got nothing" in words
+        and "max_tokens" not in words
+    )
 
 
 EVERYTHING = [field.name for field in dataclasses.fields(ReportContent) if field.name != "title"]
@@ -302,8 +307,8 @@ def test_what_evaluate_says_is_what_the_report_reads():
     made = ReportContent(
         title="news.csv: label",
         evaluation=evaluate(target, ours, labels).to_plain(),
-        baselines={"tfidf": evaluate(target, theirs, labels).to_plain()},
-        comparison={"tfidf": dataclasses.asdict(compare(target, ours, theirs, labels)["accuracy"])},
+        baselines={"tfidf_linear": evaluate(target, theirs, labels).to_plain()},
+        comparison={"tfidf_linear": dataclasses.asdict(compare(target, ours, theirs, labels)["accuracy"])},
     )
     page = Page(render(made))
     right = sum(label == given for label, given in zip(labels, ours.labels, strict=True))

@@ -127,6 +127,19 @@ def test_the_heat_map_shows_the_counts_at_their_place():
     assert svg.count("fill: var(--accent)") == 3
 
 
+@pytest.mark.parametrize("num", [2, 9, 20])
+def test_names_of_classes_stay_on_the_heat_map_and_apart(num):
+    names = [f"talk.politics.somewhere.{chr(97 + i) * 2}" for i in range(num)]
+    svg = pictures.confusion(names, {(name, name): 5 for name in names}, SAY)
+    assert len(set(texts(svg)) - {"5", "model says →", "← truth"}) == num
+    root = ElementTree.fromstring(svg)
+    for element in root.iter("text"):
+        if "rotate(-45" in element.attrib["transform"]:
+            length = 7.0 * len(element.text)  # wider than most fonts
+            assert float(element.attrib["x"]) + 0.71 * length < float(root.attrib["width"])
+            assert float(element.attrib["y"]) - 0.71 * length > 12
+
+
 def test_above_twenty_classes_the_most_confused_pairs_are_listed():
     rng = np.random.default_rng(3)
     matrix = rng.integers(0, 50, size=(30, 30))

@@ -16,8 +16,8 @@ def content(lead=None, **changes):
     made = ReportContent(
         title="news.csv: topic",
         evaluation=scored(0.941, low=0.926, high=0.9551),
-        baselines={"majority": scored(0.12), "tfidf": scored(0.92)},
-        comparison={"tfidf": lead} if lead else {},
+        baselines={"majority": scored(0.12), "tfidf_linear": scored(0.92)},
+        comparison={"tfidf_linear": lead} if lead else {},
         scored_on="test split",
     )
     return samples.change(made, changes)
@@ -50,14 +50,14 @@ def test_an_interval_that_touches_zero_is_no_win_and_no_loss(bound):
 
 
 def test_a_loss_names_the_baseline_as_winner():
-    assert verdict(content(LOSS, baselines={"tfidf": scored(0.971)})) == (
+    assert verdict(content(LOSS, baselines={"tfidf_linear": scored(0.971)})) == (
         "The cheap baseline wins: TF-IDF + linear names the right class for 97.1 % of 1,000 unseen rows, "
         "the Transformer for 94.1 %: 3.0 points less, beyond noise. Use the baseline."
     )
 
 
 def test_the_strongest_baseline_decides():
-    made = content(WIN, baselines={"tfidf": scored(0.5), "majority": scored(0.9)})
+    made = content(WIN, baselines={"tfidf_linear": scored(0.5), "majority": scored(0.9)})
     made.comparison["majority"] = TIE
     assert strongest(made) == "majority"
     assert "most common class" in verdict(made)

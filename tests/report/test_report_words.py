@@ -40,7 +40,8 @@ def test_no_sentence_is_left_over():
     assert not unused
 
 
-def test_values_of_other_rooms_are_known():
+def test_what_training_and_scoring_say_is_known_in_chinese():
+    from zaowu.evaluate.baseline import MAJORITY, TFIDF
     from zaowu.train.stop import Point, reason_to_stop
 
     def point(epoch, f1):
@@ -49,13 +50,46 @@ def test_values_of_other_rooms_are_known():
     done = reason_to_stop([point(5, 0.5)], epochs=5, patience=2)
     stuck = reason_to_stop([point(1, 0.9), point(2, 0.5), point(3, 0.5)], epochs=9, patience=2)
     say = Say("zh")
-    assert say.name("stop", done) == "5 轮全部完成"
-    assert say.name("stop", stuck) == "验证集上连续 2 次评估没有进步"
+    assert say.told(done) == "5 轮全部完成"
+    assert say.told(stuck) == "验证集上连续 2 次评估没有进步"
     assert say.name("scored_on", "5-fold cross-validation") == "5 折交叉验证评分"
+    assert say.name("baseline", MAJORITY) == "总是猜最多的类别"
+    assert say.name("baseline", TFIDF) == "TF-IDF + 线性模型"
+
+
+def test_what_reading_says_is_known_in_chinese():
+    import numpy as np
+    import polars as pl
+
+    from zaowu.inputs import text
+    from zaowu.records.check import NO_LABEL, NO_TEXT
+    from zaowu.records.records import Table
+    from zaowu.records.schema import guess
+
+    titles = [f"第 {number} 条新闻的标题写在这里" for number in range(1200)]
+    columns = {
+        "id": range(1200),
+        "title": titles,
+        "price": [0.5, 7, 9] * 400,
+        "place": list("abc") * 400,
+        "none": [None] * 1200,
+    }
+    frame = pl.DataFrame({**columns, "label": ["体育", "科技"] * 600})
+    table = Table(frame, np.arange(2, 1202), "news.csv")
+    reasons = [column.reason for column in guess(table, guessers={"text": text.guess}).columns]
+    reasons += [column.reason for column in guess(table, guessers={"text": text.guess}, target="place").columns]
+    say = Say("zh")
+    for sentence in (*reasons, NO_LABEL, NO_TEXT, "Read as GB18030.", "Columns are separated by tabs."):
+        assert re.search("[\u4e00-\u9fff]", say.told(sentence)), sentence
+        assert "{n}" not in say.told(sentence)
+        assert Say("en").told(sentence) == sentence
+    assert say.told("words, 20 characters on average, 98% different") == "文字，平均 20 个字符，98% 互不相同"
+    assert say.told("1,200 different numbers") == "有 1,200 个不同的数"
 
 
 def test_a_value_without_a_word_stays_as_it_is():
     assert Say("zh").name("stage", "{odd} 3 <b>") == "{odd} 3 <b>"
+    assert Say("zh").told("{odd} 3 <b> {n}") == "{odd} 3 <b> {n}"
 
 
 def test_numbers():

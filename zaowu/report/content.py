@@ -20,15 +20,15 @@ class ReportContent:
     evaluation: `Evaluation.to_plain()` of a category: "rows", "accuracy", "macro_f1", "log_loss",
         "calibration_error", "intervals" (name -> [low, high]), "classes", "per_class", "confusion" (cells with
         rows), "calibration_bins", "unseen".
-    baselines: name ("majority", "tfidf") -> the same kind of dict. comparison: name of a baseline -> {"value",
+    baselines: name ("majority", "tfidf_linear") -> the same kind of dict. comparison: name of a baseline -> {"value",
         "low", "high"}, the paired difference of accuracy, Transformer minus baseline.
     scored_on: "test split", "test file", "5-fold cross-validation".
     deleaked: the evaluation without the rows that also stand in the training data; None where there are none.
 
     What came in
     columns: dicts of "name", "role", "kind", "reason". notes: what reading had to decide.
-    findings: "rows", "duplicates_within", "duplicates_across", "conflicting_labels", counts; "class_counts", side
-        -> {class: rows}; "skipped", reason -> rows; "duplicates", dicts of "text", "rows" (row numbers);
+    findings: "rows", "duplicates_within", "duplicates_across", "conflicting_labels", counts of rows; "class_counts",
+        side -> {class: rows}; "skipped", reason -> rows; "duplicates", dicts of "text", "rows" (row numbers);
         "conflicts", the same with "labels"; "near_labels", lists of labels that hardly differ.
 
     What was done to it
@@ -42,7 +42,7 @@ class ReportContent:
     How it learned
     history: `Point`s of training as dicts: "epoch", "train_loss", "lr", "seconds" and "valid", metric -> value on
         the validation rows (may be empty). best_epoch: whose weights were kept. stopped: why training ended.
-    settings: name -> value, as used.
+    settings: name -> value, as used; those that are None are left out.
 
     Where it is wrong, and whether it knows
     mistakes: dicts of "row", "text", "truth", "predicted", "confidence", the surest first.

@@ -154,12 +154,13 @@ def confusion(classes: list[str], cells: dict[tuple[str, str], int], say: Say) -
     """Heat map of (truth, predicted) -> rows; a cell is as dark as its share of its row. For up to 20 classes."""
     from matplotlib.patches import Rectangle
 
-    names = [shorten(name, 14) for name in classes]
+    names = [_short(name, 100.0) for name in classes]
     num, widest = len(classes), max(map(_width, names))
-    cell = 56.0 if num <= 3 else 40.0 if num <= 6 else 34.0 if num <= 12 else 30.0
+    cell = 56.0 if num <= 3 else 40.0 if num <= 6 else 34.0 if num <= 12 else 27.0
     level = widest <= cell - 4
-    left, top = widest + 30, 44.0 if level else 34 + 0.72 * widest
-    right = 10.0 if level else max(10.0, 0.72 * _width(names[-1]) - cell / 2 + 10)
+    left, top = widest + 30, 44.0 if level else 38 + 0.71 * widest
+    ends = [(place + 0.6 - num) * cell + 0.71 * _width(name) for place, name in enumerate(names)]
+    right = 10.0 if level else max(10.0, max(ends) + 8)
     with drawing():
         sheet = Sheet(left + cell * num + right, top + cell * num + 6)
         axes = sheet.axes(left, top, cell * num, cell * num, spines="")
@@ -175,7 +176,9 @@ def confusion(classes: list[str], cells: dict[tuple[str, str], int], say: Say) -
                     axes.add_patch(square)
                 if rows or not total:
                     words, colour = (say.whole(rows), ink) if total else ("·", MUTED)
-                    sheet.write(axes, column + 0.5, row + 0.5, words, color=colour, ha="center", va="center")
+                    size = min(FONT_PX, FONT_PX * (cell - 2) / _width(words))
+                    style = {"color": colour, "ha": "center", "va": "center", "fontsize": size}
+                    sheet.write(axes, column + 0.5, row + 0.5, words, **style)
         for place in range(num + 1):
             axes.plot([0, num], [place] * 2, color=RULE, linewidth=0.5)
             axes.plot([place] * 2, [0, num], color=RULE, linewidth=0.5)
@@ -245,6 +248,17 @@ def _key(sheet: Sheet, axes: Axes, left: float, words: str, colour: str, line: A
     sheet.write(axes, at + 23 * unit, 1.085, words, transform=axes.transAxes, color=INK)
 
 
+def _short(name: str, width: float) -> str:
+    """`name` on one line of `width` pixels, cut in the middle: names of classes differ at their ends."""
+    name = shorten(name, 200)
+    keep = len(name)
+    while keep > 2 and _width(name[:keep]) > width:
+        keep -= 1
+    if keep == len(name):
+        return name
+    return f"{name[: keep - keep // 2 - 1]}…{name[len(name) - keep // 2 :]}"
+
+
 def _width(words: str) -> float:
     """About how wide the browser sets `words`, in pixels."""
-    return FONT_PX * sum(1.0 if unicodedata.east_asian_width(sign) in "WF" else 0.58 for sign in words)
+    return FONT_PX * sum(1.0 if unicodedata.east_asian_width(sign) in "WF" else 0.62 for sign in words)

@@ -26,10 +26,16 @@ class Say:
         return self.words[key].format(**values)
 
     def name(self, group: str, value: object) -> str:
-        """What a person calls `value` of a group ("role", "stage", "stop"); the value itself where we have no word."""
-        numbers = re.findall(r"\d+", str(value))
-        words = self.words.get(f"{group}.{re.sub(r'[0-9]+', '{n}', str(value))}", str(value))
-        return words.replace("{n}", numbers[0]) if numbers else words
+        """What a person calls `value` of a group ("role", "stage"); the value itself where we have no word."""
+        pattern, numbers = _pattern(value)
+        words = self.words.get(f"{group}.{pattern}")
+        return str(value) if words is None else _filled(words, numbers)
+
+    def told(self, sentence: object) -> str:
+        """What another room said in English, in the reader's language where we know how."""
+        pattern, numbers = _pattern(sentence)
+        words = chinese.SENTENCES.get(pattern) if self.zh else None
+        return str(sentence) if words is None else _filled(words, numbers)
 
     def percent(self, value: float | None, digits: int = 1) -> str:
         """`0.9412` -> `94.1 %`; a dash for what could not be computed."""
@@ -78,6 +84,18 @@ class Say:
         if len(names) <= most:
             return words
         return words + ("" if self.zh else " ") + self("and_more", n=len(names) - most)
+
+
+def _pattern(value: object) -> tuple[str, list[str]]:
+    """`5-fold` -> `{n}-fold` and the number."""
+    number = r"[0-9]+(?:,[0-9]{3})*"
+    return re.sub(number, "{n}", str(value)), re.findall(number, str(value))
+
+
+def _filled(words: str, numbers: list[str]) -> str:
+    for number in numbers:
+        words = words.replace("{n}", number, 1)
+    return words
 
 
 def _known(value: float | None) -> TypeGuard[float]:
