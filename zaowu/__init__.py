@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = sorted(_PLACES)
 def __getattr__(name: str) -> Any:
     """Imports a verb when it is first used, so that `import zaowu` costs nothing."""
     if name == "__version__":
-        return metadata.version("zaowu")
+        return import_module("importlib.metadata").version("zaowu")  # not needed to start
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'zaowu' has no attribute '{name}'")
