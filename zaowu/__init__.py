@@ -14,11 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zaowu.errors import UserError as UserError
     from zaowu.run import Run as Run
     from zaowu.run.load import load as load
     from zaowu.verbs.check import check as check
-    from zaowu.verbs.evaluate import evaluate as evaluate_run  # noqa: F401
     from zaowu.verbs.fit import fit as fit
+    from zaowu.verbs.predict import predict as predict
 
 _PLACES = {
     "Run": "zaowu.run",
