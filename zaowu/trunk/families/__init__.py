@@ -11,11 +11,11 @@ It is found by being in this folder; nothing has to be registered.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from types import ModuleType
 
-from zaowu.errors import UserError, nearest
+from zaowu import listing
+from zaowu.errors import UserError, nearest, shorten
 from zaowu.trunk.families.tensors import Place, load_tensors, save_tensors
 
 __all__ = ["Place", "available", "find", "load_tensors", "save_tensors"]
@@ -23,12 +23,9 @@ __all__ = ["Place", "available", "find", "load_tensors", "save_tensors"]
 
 def available() -> dict[str, ModuleType]:
     """model_type -> family. The names that are imported are those of this folder's files, never of some data."""
-    families = {}
-    for file in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{file.name}")
-        for model_type in getattr(module, "MODEL_TYPES", ()):
-            families[model_type] = module
-    return families
+    here = sys.modules[__name__]
+    modules = [listing.load(here, name, where="families") for name in listing.names(here)]
+    return {model_type: module for module in modules for model_type in getattr(module, "MODEL_TYPES", ())}
 
 
 def find(model_type: object, *, where: str = "config.json") -> ModuleType:
@@ -36,7 +33,7 @@ def find(model_type: object, *, where: str = "config.json") -> ModuleType:
     families = available()
     if isinstance(model_type, str) and model_type in families:
         return families[model_type]
+    name = shorten(model_type)
     raise UserError(
-        f"{where}, 'model_type': expected one of {', '.join(sorted(families))}, got {str(model_type)[:60]!r}."
-        f"{nearest(str(model_type)[:60], families)}"
+        f"{where}, 'model_type': expected one of {', '.join(sorted(families))}, got '{name}'.{nearest(name, families)}"
     )

@@ -45,7 +45,6 @@ class Encoder(nn.Module):
         segments: Tensor,
         documents: Tensor | None = None,
         seed: int | Tensor | None = None,
-        pack: bool | None = None,
     ) -> Tensor:
         """States of the real tokens; zeros at padding.
 
@@ -55,9 +54,10 @@ class Encoder(nn.Module):
         seed: all of dropout's chance in training: an integer that the caller changes at every step, or (B,)
         integers made from (seed, epoch, record id), which give a record the same coins in any batch. None, or
         a model in `eval` mode: no dropout.
-        pack: whether to work on real tokens only; None = when that is faster. The states are the same.
         """
-        layout = Layout(mask, documents=documents, causal=self.config.causal, pack=pack)
+        layout = Layout(mask, documents=documents, causal=self.config.causal)
+        if not layout.num_tokens:
+            return vectors.masked_fill(~mask[:, :, None], 0)
         coins = self._coins(seed, layout)
         places = layout.pack(positions)
         x = self._enter(layout.pack(vectors), places, layout.pack(segments), coins)
@@ -90,7 +90,7 @@ class Encoder(nn.Module):
 
 def _table(num_rows: int, dim: int) -> nn.Embedding:
     table = nn.Embedding(num_rows, dim)
-    nn.init.trunc_normal_(table.weight, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD)
+    nn.init.normal_(table.weight, std=INIT_STD)
     return table
 
 

@@ -9,10 +9,10 @@ INIT_STD = 0.02  # Devlin et al. 2019, section A.2 and the published code
 
 
 class Linear(nn.Linear):
-    """(..., in) -> (..., out). Weights start as a truncated normal of 0.02, biases at zero."""
+    """(..., in) -> (..., out). Weights start as a normal of 0.02, biases at zero."""
 
     def reset_parameters(self) -> None:
-        nn.init.trunc_normal_(self.weight, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD)
+        nn.init.normal_(self.weight, std=INIT_STD)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
