@@ -85,7 +85,7 @@ def test_clipping_counts_the_touched_rows_too() -> None:
         model.table.weight.mul_(1000)
     optimizer = Optimizer(model, TrainConfig(lr=0.01, clip=0.5))
     model(torch.tensor([[1, 2]])).backward()
-    rows, leaf = model.table.leaves[0]
+    _, leaf = model.table.leaves[0]
     gradients = [model.last.weight.grad, model.last.bias.grad, leaf.grad]
     expected = torch.stack([g.norm() for g in gradients]).norm()
     assert optimizer.step(1.0) == pytest.approx(float(expected), rel=1e-5)

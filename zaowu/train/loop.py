@@ -22,7 +22,7 @@ from zaowu.evaluate.predict import predict
 from zaowu.inputs import Item
 from zaowu.model import Model
 from zaowu.progress import Bar, note
-from zaowu.train import estimate
+from zaowu.train import estimate, precision
 from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
 from zaowu.train.optim import Optimizer, rate
 from zaowu.train.stop import Point, best, reason_to_stop
@@ -87,7 +87,9 @@ def train(
         note(f"Going on from epoch {first_epoch + 1}, step {run.step}.")
     start, last_saved = time.monotonic() - run.seconds_before, time.monotonic()
     model.train()
-    with _interruptible() as interrupted, Bar(label, run.planned_tokens(first_epoch, first_batch)) as bar:
+    dtype = precision.choose(config.precision, next(model.parameters()).device)
+    bar = Bar(label, run.planned_tokens(first_epoch, first_batch))
+    with _interruptible() as interrupted, precision.computing_in(model, dtype), bar:
         for epoch in range(first_epoch, config.epochs):
             batches = run.batches(epoch)
             for number in range(first_batch, len(batches)):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import nn
 
 from zaowu.errors import UserError
 from zaowu.progress import note
+from zaowu.trunk.transformer.linear import Linear
 
 
 def choose(precision: str, device: torch.device) -> torch.dtype:
@@ -16,6 +21,19 @@ def choose(precision: str, device: torch.device) -> torch.dtype:
     if precision == "bf16" and not fast:
         note("--precision bf16: this processor has no instructions for it and will be slower than with fp32.")
     return torch.bfloat16 if precision == "bf16" or (precision == "auto" and fast) else torch.float32
+
+
+@contextmanager
+def computing_in(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Inside, the trunk's matrix products are in `dtype`; weights, sums, norms and attention stay float32."""
+    layers = [module for module in model.modules() if isinstance(module, Linear)]
+    for layer in layers:
+        layer.dtype = None if dtype == torch.float32 else dtype
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.dtype = layer._low = None
 
 
 def _has_bf16(device: torch.device) -> bool:
