@@ -157,10 +157,7 @@ def test_above_twenty_classes_the_most_confused_pairs_are_listed():
     worst = found["worst"]
     assert matrix_off[names.index(worst["truth"]), names.index(worst["predicted"])] == matrix_off.max()
     assert worst["of"] == matrix[names.index(worst["truth"])].sum()
-    few = {
-        "classes": names[:20],
-        "confusion": [cell for cell in cells if {cell["truth"], cell["predicted"]} <= set(names[:20])],
-    }
+    few = {"classes": names[:20], "confusion": [cell for cell in cells if cell["truth"] == "class 3"][:9]}
     assert views.confusions(few, SAY)["picture"].startswith("<svg")
 
 
