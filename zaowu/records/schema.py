@@ -29,23 +29,29 @@ _LINK = r"^(https?://|www\.)\S+$"
 
 @dataclass(frozen=True)
 class Facts:
-    """What is counted of one column. values: its stripped strings that are not empty."""
+    """What is counted of one column: its values that are not empty, how many of them are different, and the first few.
 
-    name: str
+    sample: stripped strings.
+    """
+
     series: pl.Series
-    values: pl.Series
+    total: int
     different: int
+    sample: pl.Series
 
     @classmethod
     def of(cls, series: pl.Series) -> Facts:
-        values = as_strings(series).str.strip_chars()
-        values = values.filter((values != "").fill_null(False))
-        return cls(series.name, series, values, values.n_unique())
+        values = as_strings(series).drop_nulls().str.strip_chars()
+        values = values.filter(values != "")
+        return cls(series, len(values), values.n_unique(), values.head(NUM_SAMPLED))
+
+    @property
+    def name(self) -> str:
+        return self.series.name
 
     def share(self, pattern: str) -> float:
-        """The share of values (of a sample) that match `pattern`."""
-        sample = self.values.head(NUM_SAMPLED)
-        return float(sample.str.contains(pattern).mean() or 0)  # type: ignore[arg-type]
+        """The share of the sample that matches `pattern`."""
+        return float(self.sample.str.contains(pattern).mean() or 0)  # type: ignore[arg-type]
 
 
 def as_strings(series: pl.Series) -> pl.Series:
@@ -145,7 +151,7 @@ def _choices(
 
 def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
     """(kind, reason) of one column by its values and name alone."""
-    total, different = len(fact.values), fact.different
+    total, different = fact.total, fact.different
     dtype = fact.series.dtype
     if not total:
         return "empty", "no values"
@@ -156,14 +162,14 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
     is_id_name = names.is_one_of(fact.name, names.IDS) or names.has_one_of(fact.name, names.IDS)
     is_unique = different >= 0.99 * total and total > 1
     if dtype.is_numeric() or fact.share(_NUMBER) >= 0.95:
-        if is_unique and (is_id_name or _is_count(fact.values)):
+        if is_unique and (is_id_name or _is_count(fact.series)):
             return "id", "whole numbers that are all different"
         return "number", f"{different:,} different numbers"
     if fact.share(_LINK) >= 0.95:
         return "id", "links"
     if is_unique and fact.share(_CODE) >= (0.5 if is_id_name else 0.95) and fact.share(r"\s") < 0.05:
         return "id", "short codes that are all different"
-    is_short = float(fact.values.head(NUM_SAMPLED).str.len_chars().median() or 0) <= 24  # type: ignore[arg-type]
+    is_short = float(fact.sample.str.len_chars().median() or 0) <= 24  # type: ignore[arg-type]
     if is_short and different * 2 <= total and different <= max(MAX_CLASSES, total // 20):
         return "category", f"{different:,} different short {'value' if different == 1 else 'values'}"
     for kind, guesser in guessers.items():
@@ -172,9 +178,9 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
     return "other", "neither text nor anything else that is known"
 
 
-def _is_count(values: pl.Series) -> bool:
+def _is_count(series: pl.Series) -> bool:
     """Whether values are 0, 1, 2, ... or another row of whole numbers that goes up by one."""
-    numbers = values.cast(pl.Int64, strict=False)
+    numbers = as_strings(series).str.strip_chars().cast(pl.Int64, strict=False)
     return numbers.null_count() == 0 and bool((numbers.diff().drop_nulls() == 1).all())
 
 
@@ -204,7 +210,7 @@ def _find_target(
             rank, reason = 3, "label-like name"
         elif names.has_one_of(fact.name, names.LABELS):
             rank, reason = 2, "label-like name"
-        elif fact.name == last and fact.different * 2 <= len(fact.values):
+        elif fact.name == last and fact.different * 2 <= fact.total:
             rank, reason = 1, "in the last place"
         else:
             continue
@@ -333,7 +339,7 @@ def describe(schema: Schema, table: Table) -> list[tuple[str, str, str, str, str
     for column in schema.columns:
         if column.name in table.frame.columns:
             fact = Facts.of(table.frame.get_column(column.name))
-            count, example = f"{fact.different:,}", shorten(fact.values[0], 30) if len(fact.values) else ""
+            count, example = f"{fact.different:,}", shorten(fact.sample[0], 30) if fact.total else ""
         else:
             count, example = "", ""
         lines.append((column.name, column.role, column.kind, count, example, column.reason))
