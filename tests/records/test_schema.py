@@ -167,6 +167,16 @@ def test_repeated_texts_of_a_small_table_are_still_texts():
     assert roles(found)["text"] == ("input", "text")
 
 
+def test_the_files_of_a_folder_are_no_input(tmp_path):
+    """Their paths begin with the label."""
+    for name in ("体育", "科技"):
+        (tmp_path / name).mkdir()
+        for k in range(10):
+            (tmp_path / name / f"新闻 第{k}条.txt").write_text(f"这是{name}的第{k}条新闻", "utf-8")
+    found = guess(read(tmp_path), guessers=GUESSERS)
+    assert roles(found) == {"text": ("input", "text"), "label": ("target", "category"), "file": ("ignored", "id")}
+
+
 def test_short_chinese_texts_are_no_ids():
     texts = [f"{a}{b}宣布退役" for a in "赵钱孙李周吴郑王" for b in "一二三四五六七八"]
     found = guess(read({"text": texts, "label": ["甲", "乙"] * 32}), guessers=GUESSERS)

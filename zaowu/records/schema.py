@@ -159,15 +159,17 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
         return "other", "neither text nor a number"
     if dtype.is_temporal() or fact.share(_DATE) >= 0.95:
         return "date", "dates"
-    is_id_name = names.is_one_of(fact.name, names.IDS) or names.has_one_of(fact.name, names.IDS)
+    has_id_name = names.has_one_of(fact.name, names.IDS)
     is_unique = different >= 0.99 * total and total > 1
+    if is_unique and names.is_one_of(fact.name, names.IDS):
+        return "id", "all different, named like an id"
     if dtype.is_numeric() or fact.share(_NUMBER) >= 0.95:
-        if is_unique and (is_id_name or _is_count(fact.series)):
+        if is_unique and (has_id_name or _is_count(fact.series)):
             return "id", "whole numbers that are all different"
         return "number", f"{different:,} different numbers"
     if fact.share(_LINK) >= 0.95:
         return "id", "links"
-    if is_unique and fact.share(_CODE) >= (0.5 if is_id_name else 0.95) and fact.share(r"\s") < 0.05:
+    if is_unique and fact.share(_CODE) >= (0.5 if has_id_name else 0.95) and fact.share(r"\s") < 0.05:
         return "id", "short codes that are all different"
     is_short = float(fact.sample.str.len_chars().median() or 0) <= 24  # type: ignore[arg-type]
     if is_short and different * 2 <= total and different <= max(MAX_CLASSES, total // 20):
