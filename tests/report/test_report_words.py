@@ -9,7 +9,7 @@ import zaowu.report
 from zaowu.errors import UserError
 from zaowu.report.chinese import WORDS as CHINESE
 from zaowu.report.english import WORDS as ENGLISH
-from zaowu.report.say import Say
+from zaowu.report.say import Say, language
 
 ROOM = Path(zaowu.report.__file__).parent
 
@@ -113,3 +113,16 @@ def test_numbers():
 def test_another_language_is_refused():
     with pytest.raises(UserError, match="expected en or zh, got 'fr'"):
         Say("fr")
+
+
+@pytest.mark.parametrize(
+    ("told", "lang"), [("zh_CN.UTF-8", "zh"), ("zh", "zh"), ("en_GB.UTF-8", "en"), ("C", "en"), ("", "en")]
+)
+def test_the_language_is_the_persons_choice_or_their_locales(told, lang, monkeypatch):
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", told)
+    assert language(None) == lang
+    assert language("zh") == "zh" and language("en") == "en"
+    with pytest.raises(UserError, match="expected en or zh"):
+        language("fr")
