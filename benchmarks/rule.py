@@ -12,23 +12,25 @@ finishes; a second call goes on where the first one stopped.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import statistics
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from zaowu.batching.order import chance
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
 from zaowu.evaluate.evaluate import evaluate
 from zaowu.inputs import guessers
 from zaowu.learn import learn
 from zaowu.progress import speaking
-from zaowu.records.prepare import prepare
+from zaowu.records.prepare import Prepared, prepare
 from zaowu.records.records import Records
 from zaowu.train.rule import fill
 
-GRID = {"lr": (1e-4, 2e-4, 4e-4), "passes": (0.5, 1.0, 2.0)}  # passes: times the rule's epochs
+AROUND = ((0.5, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0))  # multiples of the rule's rate and of its epochs
 
 
 def main() -> None:
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", help="names; default: the sets left out, or the tuning sets with --tune")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rows", type=int, help="at most so many training rows, chosen by hash")
     parser.add_argument("--base", default=TextConfig.base)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -49,7 +52,7 @@ def main() -> None:
     for name in names:
         for seed in range(args.seeds):
             for point in grid(args.data / f"{name}.train.csv", args):
-                key = {"set": name, "seed": seed, **point}
+                key = {"set": name, "seed": seed, "rows": args.rows, **point}
                 if any(key.items() <= row.items() for row in done):
                     continue
                 row = {**key, **measure(args.data, name, point, seed=seed, args=args)}
@@ -64,12 +67,13 @@ def grid(path: Path, args: argparse.Namespace) -> list[dict]:
     """The rule's choice first, then the points around it."""
     with speaking(quiet=True):
         rows = len(prepare(str(path), DataConfig(target="label"), guessers=guessers()).train)
+    rows = min(rows, args.rows or rows)
     own = fill(TrainConfig(), num_records=rows, from_base=args.base != "none")
-    points = [{"lr": own.lr, "epochs": own.epochs, "batch_size": own.batch_size, "rule": True}]
-    for lr, passes in itertools.product(GRID["lr"], GRID["passes"]):
-        point = {"lr": lr, "epochs": max(1, round(own.epochs * passes)), "batch_size": own.batch_size, "rule": False}
-        if {**point, "rule": True} not in points and point not in points:
-            points.append(point)
+    points = []
+    for times_lr, times_epochs in ((1.0, 1.0), *AROUND):
+        epochs = max(1, round(own.epochs * times_epochs))
+        point = {"lr": own.lr * times_lr, "epochs": epochs, "batch_size": own.batch_size}
+        points.append({**point, "rule": (times_lr, times_epochs) == (1.0, 1.0)})
     return points
 
 
@@ -77,7 +81,9 @@ def measure(data: Path, name: str, point: dict, *, seed: int, args: argparse.Nam
     """Trains once; scores on validation (to choose by) and on the test file (to report)."""
     settings = DataConfig(target="label", test=str(data / f"{name}.test.csv"))
     with speaking(quiet=True):
-        prepared = prepare(str(data / f"{name}.train.csv"), settings, guessers=guessers(), cross_validate_below=0)
+        prepared = thinned(
+            prepare(str(data / f"{name}.train.csv"), settings, guessers=guessers(), cross_validate_below=0), args.rows
+        )
         train = TrainConfig(
             lr=point["lr"],
             epochs=point["epochs"],
@@ -96,6 +102,14 @@ def measure(data: Path, name: str, point: dict, *, seed: int, args: argparse.Nam
             "best_epoch": learned.training.best.epoch,
             "seconds": round(seconds, 1),
         }
+
+
+def thinned(prepared: Prepared, rows: int | None) -> Prepared:
+    """The training rows with the lowest hashes."""
+    if rows is None or len(prepared.train) <= rows:
+        return prepared
+    lowest = np.sort(np.argsort(chance(prepared.train.ids, seed=0, epoch=0))[:rows])
+    return replace(prepared, train=prepared.train.take(lowest))
 
 
 def score(learned: object, records: Records) -> float:
