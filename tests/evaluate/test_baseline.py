@@ -63,7 +63,7 @@ def test_two_classes_and_their_sides():
     assert np.mean(target.correct(found, truth)) > 0.9
 
 
-@pytest.mark.parametrize("number", [2, 3, 5, 20])
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 20])
 def test_hardly_any_rows(number):
     inputs, labels = rows_of(number)
     target = Category.fit([*labels, "体育", "科技"])
@@ -114,6 +114,26 @@ def test_many_rows_are_thinned_out_and_the_person_is_told(monkeypatch, capsys):
     monkeypatch.setattr(baseline, "MAX_ROWS", 1000)
     assert fit_baselines(inputs, Category.fit(labels), labels).rows == 400
     assert "of 400" not in capsys.readouterr().err
+
+
+def test_strength_is_chosen_on_a_part_of_many_rows_and_the_scale_on_the_last_fit(monkeypatch):
+    (inputs, labels), valid = rows_of(600), rows_of(400, seed=1)
+    target = Category.fit(labels)
+    whole = fit_baselines(inputs, target, labels, valid)
+    monkeypatch.setattr(baseline, "TUNING_ROWS", 401)
+    part = fit_baselines(inputs, target, labels, valid)
+    assert part.rows == 600 and part.linear.strength == whole.linear.strength
+    assert np.array_equal(part.linear.weight, whole.linear.weight)
+    assert part.linear.scale == pytest.approx(whole.linear.scale, rel=0.05)
+
+
+def test_more_classes_than_a_classifier_each_is_good_for():
+    classes = [chr(0x4E00 + number) for number in range(120)]
+    texts = [a + b for a in classes for b in "一二三四"]
+    labels = [text[0] for text in texts]
+    target = Category.fit(labels)
+    found = fit_baselines({"t": texts}, target, labels).predict({"t": [a + "五" for a in classes]})[TFIDF]
+    assert found.labels == classes and found.confidence.min() > 0.5
 
 
 def test_portions_do_not_show(monkeypatch):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from zaowu import targets
 from zaowu.errors import UserError, shorten
-from zaowu.evaluate.linear import Linear, Trial, choose_linear, fit_linear
-from zaowu.inputs.text.tfidf import TfidfFeatures
+from zaowu.evaluate.linear import Linear, Trial, best_scale, choose_linear, fit_linear
+from zaowu.inputs.text.tfidf import MAX_CHARACTERS as LONGEST, TfidfFeatures
 from zaowu.progress import note
 from zaowu.targets.category import Category, CategoryPrediction
 
@@ -24,9 +24,10 @@ MAJORITY, TFIDF = "majority", "tfidf_linear"  # the names of the two, everywhere
 MAX_ROWS = 200_000
 MAX_CHARACTERS = 20_000_000
 MAX_FEATURES = 300_000
-MAX_CELLS = 50_000_000  # rows x classes and features x classes: there is one classifier a class
+MAX_WEIGHTS = 20_000_000  # features x classes
 ENOUGH_VALID = 200  # fewer validation rows choose badly: training is split against itself instead
 NUM_FOLDS = 4
+TUNING_ROWS = 20_000
 MANY_ROWS = 4_000  # from here on one fold is enough to choose by
 PORTION = 50_000  # rows that are turned into features at a time
 
@@ -109,31 +110,40 @@ def fit_baselines(
     """
     codes = target.encode(labels)
     counts = np.bincount(codes[codes >= 0], minlength=target.num_classes)
-    rows = _thinned(np.flatnonzero(codes >= 0), inputs, num_classes=target.num_classes, seed=seed)
+    assert counts.any(), "no training row has a label that the target knows"
+    rows = _thinned(np.flatnonzero(codes >= 0), inputs, seed=seed)
     inputs, codes = _take(inputs, rows), codes[rows]
     features, matrix = _fit_features(inputs, target)
-    trials = []
-    if valid is not None:
-        answers = target.encode(valid[1])
-        known = np.flatnonzero(answers >= 0)[:MAX_ROWS]
-        if len(known) >= ENOUGH_VALID:
-            trials = [Trial(matrix, codes, _matrix(features, _take(valid[0], known)), answers[known])]
-    trials = trials or _trials_within(inputs, codes, target, seed=seed)
+    some = np.random.default_rng(seed).permutation(len(rows))[:TUNING_ROWS]
+    held = None if valid is None else _known(valid, target)
+    if held is None:
+        trials = _trials_within(_take(inputs, some), codes[some], target)
+    else:
+        held_matrix, held_codes = _matrix(features, held[0]), held[1]
+        trials = [Trial(matrix[some], codes[some], held_matrix, held_codes)]
     strength, scale = choose_linear(trials, target, seed=seed)
     linear = fit_linear(matrix, codes, target, strength=strength, scale=scale, seed=seed)
+    if held is not None and len(some) < len(rows):
+        linear = replace(linear, scale=best_scale(linear.logits(held_matrix) / scale, held_codes, target))
     return Baselines(target, features, (counts / counts.sum()).astype(np.float32), linear, len(rows))
 
 
-def _trials_within(inputs: Texts, codes: np.ndarray, target: Category, *, seed: int) -> list[Trial]:
+def _known(valid: tuple[Texts, Sequence[str]], target: Category) -> tuple[Texts, np.ndarray] | None:
+    """Texts and (N,) classes of the validation rows whose label the target knows; None if they are too few."""
+    codes = target.encode(valid[1])
+    rows = np.flatnonzero(codes >= 0)
+    rows = rows[:: 1 + len(rows) // TUNING_ROWS]  # evenly, for a file may be sorted by its labels
+    return (_take(valid[0], rows), codes[rows]) if len(rows) >= ENOUGH_VALID else None
+
+
+def _trials_within(inputs: Texts, codes: np.ndarray, target: Category) -> list[Trial]:
     """Training split against itself: four folds, of many rows only the first. Every class is spread evenly.
 
-    Each trial learns its own features. Otherwise it would know the grams of the rows that it is judged by, their
-    distances would be shorter than a new text's, and the scale would be too sure.
+    The rows are in random order. Each trial learns its own features. Otherwise it would know the grams of the rows
+    that it is judged by, their distances would be shorter than a new text's, and the scale would be too sure.
     """
-    order = np.random.default_rng(seed).permutation(len(codes))
-    order = order[np.argsort(codes[order], kind="stable")]
     folds = np.empty(len(codes), np.int64)
-    folds[order] = np.arange(len(codes)) % NUM_FOLDS
+    folds[np.argsort(codes, kind="stable")] = np.arange(len(codes)) % NUM_FOLDS
     trials = []
     for fold in range(min(NUM_FOLDS, len(codes)) if len(codes) < MANY_ROWS else 1):
         held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
@@ -143,7 +153,7 @@ def _trials_within(inputs: Texts, codes: np.ndarray, target: Category, *, seed: 
 
 
 def _fit_features(inputs: Texts, target: Category) -> tuple[dict[str, TfidfFeatures], Any]:
-    most = min(MAX_FEATURES, MAX_CELLS // target.num_classes) // len(inputs)
+    most = min(MAX_FEATURES, MAX_WEIGHTS // target.num_classes) // len(inputs)
     features, blocks = {}, []
     for name, texts in inputs.items():
         features[name], block = TfidfFeatures.fit(texts, max_features=most)
@@ -155,10 +165,10 @@ def _take(inputs: Texts, rows: np.ndarray) -> Texts:
     return {name: [texts[row] for row in rows] for name, texts in inputs.items()}
 
 
-def _thinned(rows: np.ndarray, inputs: Texts, *, num_classes: int, seed: int) -> np.ndarray:
+def _thinned(rows: np.ndarray, inputs: Texts, *, seed: int) -> np.ndarray:
     """As many of `rows`, in their order, as the linear model can take."""
-    total = sum(len(text) for texts in inputs.values() for text in texts)
-    most = min(MAX_ROWS, MAX_CELLS // num_classes)
+    total = sum(min(len(text), LONGEST) for texts in inputs.values() for text in texts)
+    most = MAX_ROWS
     if total > MAX_CHARACTERS:
         most = min(most, max(1000, len(rows) * MAX_CHARACTERS // total))
     if len(rows) <= most:

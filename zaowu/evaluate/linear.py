@@ -59,7 +59,7 @@ def choose_linear(trials: Sequence[Trial], target: Category, *, seed: int) -> tu
             distances = np.concatenate(parts)
             right = float(np.mean(distances.argmax(axis=1) == truth))
             if right > best[0]:
-                best = (right, strength, _best_scale(distances, truth, target))
+                best = (right, strength, best_scale(distances, truth, target))
     return best[1:]
 
 
@@ -84,20 +84,30 @@ def fit_linear(
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(matrix, codes)
     bias = np.full(target.num_classes, ABSENT, np.float32)
-    both = len(found) == 2  # then scikit-learn keeps one side only
-    weight[found] = np.concatenate([-estimator.coef_, estimator.coef_]) if both else estimator.coef_
-    intercept = estimator.intercept_
-    bias[found] = np.concatenate([-intercept, intercept]) if both else intercept
+    if hasattr(estimator, "feature_log_prob_"):  # naive Bayes
+        weight[found], bias[found] = estimator.feature_log_prob_, 0.0
+    elif len(found) == 2:  # of two sides scikit-learn keeps one
+        weight[found] = np.concatenate([-estimator.coef_, estimator.coef_])
+        bias[found] = np.concatenate([-estimator.intercept_, estimator.intercept_])
+    else:
+        weight[found], bias[found] = estimator.coef_, estimator.intercept_
     return Linear(weight, bias, scale, strength)
 
 
-def _best_scale(distances: np.ndarray, truth: np.ndarray, target: Category) -> float:
-    """The scale with the least log-loss, from 0.1 to 30. Source: temperature scaling, Guo et al. 2017."""
+def best_scale(distances: np.ndarray, truth: np.ndarray, target: Category) -> float:
+    """What (N, C) distances are to be multiplied with for the least log-loss, within reason. truth: (N,).
+
+    Source: temperature scaling, Guo et al. 2017.
+    """
     from scipy.optimize import minimize_scalar
+
+    second, first = np.partition(distances, -2, axis=1)[:, -2:].T
+    lead = max(float((first - second).mean()), 1e-6)  # what distances are measured in
 
     def loss(log_scale: float) -> float:
         prediction = target.decode(distances * np.float32(np.exp(log_scale)))
         return float(log_losses(prediction.probabilities, truth).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(30.0)), method="bounded", options={"xatol": 0.01})
+    bounds = (np.log(0.1 / lead), np.log(20.0 / lead))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 0.01})
     return float(np.exp(found.x))
