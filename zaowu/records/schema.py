@@ -244,6 +244,12 @@ def _quoted(name: str) -> str:
 
 
 def _no_target(free: Sequence[Facts], most: int, table: Table) -> str:
+    named = [fact for fact in free if names.is_one_of(fact.name, names.LABELS) and fact.total]
+    if named and named[0].different == 1:
+        return (
+            f"{table.source}, column '{named[0].name}': every label is '{shorten(named[0].sample[0])}', so there is "
+            "nothing to tell apart. Give rows of at least 2 classes, or choose another column with --target."
+        )
     counts = ", ".join(f"{shorten(fact.name, 30)} ({fact.different:,})" for fact in free[:12])
     more = ", …" if len(free) > 12 else ""
     return (
