@@ -200,9 +200,10 @@ def test_long_rows_equal_short_ones_step_by_step(monkeypatch):
 
     encoder = build(replace(SMALL, attention=AttentionConfig(num_heads=4, num_groups=2)))
     given, results = batch(20, 13, 7), []
-    for fused_from, chunk in ((1, 2**20), (1000, 2**20), (1000, 900)):
+    for fused_from, kept in ((1, 2**20), (1000, 2**20), (1000, 0)):
         monkeypatch.setattr(attend, "FUSED_FROM", fused_from)
-        monkeypatch.setattr(attend, "CHUNK", chunk)
+        monkeypatch.setattr(attend, "KEPT", kept)
+        monkeypatch.setattr(attend, "CHUNK", 900)
         vectors = given["vectors"].clone().requires_grad_()
         states = run(encoder, given, vectors=vectors)
         encoder.zero_grad()

@@ -1,9 +1,19 @@
-"""Scaled dot-product attention.
+"""Scaled dot-product attention and its gradient.
 
-    O = softmax(Q K^T / sqrt(K)) V                                             (Vaswani et al. 2017, eq. 1)
+    A = softmax(Q K^T / sqrt(K)),  O = (A * keep) V                            (Vaswani et al. 2017, eq. 1)
 
 If the entries of q and k are independent with mean 0 and variance 1, q . k has variance K; dividing by
-sqrt(K) keeps the softmax out of the region where its gradient vanishes.
+sqrt(K) keeps the softmax out of the region where its gradient vanishes. keep: dropout's factors, or 1.
+
+With dO the gradient of O, and * elementwise:
+
+    dV = (A * keep)^T dO
+    dS = A * (keep * dO V^T - t),   t = rowsum(dA * A) = rowsum(dO * O)        (Dao et al. 2022, appendix B.2)
+    dQ = dS K / sqrt(K)
+    dK = dS^T Q / sqrt(K)
+
+A is kept for the gradient where it is small (short texts). Else it is made a few heads at a time, small enough
+for the processor's cache, and made again for the gradient, dropout's coins included: memory is linear in T.
 """
 
 from __future__ import annotations
@@ -13,13 +23,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 Toss = Callable[[int, int], Tensor]  # (start, stop) -> dropout's factors for those matrices of weights
 
 FUSED_FROM = 64  # positions from which torch's fused kernel is faster; on a CPU it knows no dropout
-CHUNK = 2**20  # scores; where there are more, they are made a few heads at a time, and again for the gradient
+KEPT = 2**23  # scores of one layer that are kept: 32 MB
+CHUNK = 2**18  # scores that are made at once where there are more
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, toss: Toss | None = None) -> Tensor:
@@ -40,30 +51,68 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, toss:
     if bias is not None:
         bias = bias.repeat(1, shared if bias.shape[1] > 1 else 1, 1).repeat_interleave(num_groups, dim=0)
     # The query heads of a group are rows of one matrix, so keys and values are never repeated.
-    q = q.reshape(batch * num_groups, shared * length, head_dim)
-    k, v = k.flatten(0, 1), v.flatten(0, 1)
-    size = max(1, CHUNK // max(1, shared * length * length))
-    if len(q) <= size:
-        out = _attend(q, k, v, bias, toss, 0, len(q))
-    else:
-        parts = [(start, min(start + size, len(q))) for start in range(0, len(q), size)]
-        out = torch.cat(
-            [
-                checkpoint(_attend, q, k, v, bias, toss, *part, use_reentrant=False, preserve_rng_state=False)
-                for part in parts
-            ]
-        )
+    rows = q.reshape(batch * num_groups, shared * length, head_dim)
+    out: Tensor = _Attend.apply(rows, k.flatten(0, 1), v.flatten(0, 1), bias, toss)
     return out.view(batch, num_heads, length, head_dim)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, toss: Toss | None, start: int, stop: int) -> Tensor:
-    """q: (M, Q, K). k, v: (M, T, K). bias: (M, 1 or Q, T). Returns matrices start to stop of (M, Q, K)."""
-    part = slice(start, stop)
-    turned = k[part].transpose(1, 2).contiguous()  # small products are much faster on it than on a view
-    scores = torch.bmm(q[part] / math.sqrt(q.shape[-1]), turned)  # (M, Q, T)
+class _Attend(torch.autograd.Function):
+    """q: (M, Q, K). k, v: (M, T, K). bias: (M, 1 or Q, T) or None. Returns (M, Q, K)."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, toss: Toss | None) -> Tensor:
+        q = q / math.sqrt(q.shape[-1])
+        parts, keeps = _parts(q, k)
+        out = torch.empty_like(q)
+        made = []
+        for part in parts:
+            made = _weights(q[part], k[part], None if bias is None else bias[part], toss, part)
+            torch.bmm(made[-1], v[part], out=out[part])
+        ctx.save_for_backward(q, k, v, out, bias, *(made if keeps else ()))  # type: ignore[arg-type]
+        ctx.toss = toss  # type: ignore[attr-defined]
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v, out, bias, *made = ctx.saved_tensors  # type: ignore[attr-defined]
+        parts, keeps = _parts(q, k)
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        for part in parts:
+            if not keeps:
+                made = _weights(q[part], k[part], None if bias is None else bias[part], ctx.toss, part)  # type: ignore[attr-defined]
+            weights, dropped = made[0], made[-1]
+            g = grad[part]
+            t = (g * out[part]).sum(-1, keepdim=True)  # (m, Q, 1)
+            torch.bmm(dropped.transpose(1, 2), g, out=dv[part])
+            scores = torch.bmm(g, _turned(v[part]))
+            if dropped is weights:
+                scores.sub_(t).mul_(weights)
+            else:
+                scores.mul_(dropped).addcmul_(weights, t, value=-1)
+            torch.bmm(scores, k[part], out=dq[part])
+            torch.bmm(scores.transpose(1, 2), q[part], out=dk[part])
+        return dq.div_(math.sqrt(q.shape[-1])), dk, dv, None, None
+
+
+def _weights(q: Tensor, k: Tensor, bias: Tensor | None, toss: Toss | None, part: slice) -> list[Tensor]:
+    """A and, with dropout, A * keep; (m, Q, T) each."""
+    scores = torch.bmm(q, _turned(k))
     if bias is not None:
-        scores += bias[part]
+        scores += bias
     weights = scores.softmax(dim=-1)
-    if toss is not None:
-        weights = weights * toss(start, stop)
-    return torch.bmm(weights, v[part])
+    return [weights] if toss is None else [weights, weights * toss(part.start, part.stop)]
+
+
+def _turned(x: Tensor) -> Tensor:
+    """(m, T, K) -> (m, K, T) in memory: many small products run four times as fast on it as on a view."""
+    return x.transpose(1, 2).contiguous()
+
+
+def _parts(q: Tensor, k: Tensor) -> tuple[list[slice], bool]:
+    """The matrices that are worked on at once, and whether their weights are kept (there is one part then)."""
+    scores = q.shape[1] * k.shape[1]
+    if len(q) * scores <= KEPT:
+        return [slice(0, len(q))], True
+    size = max(1, CHUNK // scores)
+    return [slice(start, min(start + size, len(q))) for start in range(0, len(q), size)], False

@@ -9,6 +9,7 @@ The decoder (causal blocks with cross attention and a cache) will stand beside t
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from zaowu.config import TrunkConfig
@@ -89,9 +90,10 @@ class Encoder(nn.Module):
 
 
 def _table(num_rows: int, dim: int) -> nn.Embedding:
-    table = nn.Embedding(num_rows, dim)
-    nn.init.normal_(table.weight, std=INIT_STD)
-    return table
+    weight = torch.empty(num_rows, dim)
+    if not weight.is_meta:  # to draw for a shape alone, torch would import its compiler: two seconds for nothing
+        nn.init.normal_(weight, std=INIT_STD)
+    return nn.Embedding(num_rows, dim, _weight=weight)
 
 
 def check(config: TrunkConfig, *, where: str = "trunk") -> None:
