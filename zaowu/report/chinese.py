@@ -224,6 +224,7 @@ SENTENCES = {
     "{n} different numbers": "有 {n} 个不同的数",
     "whole numbers that are all different": "互不相同的整数",
     "short codes that are all different": "互不相同的短编码",
+    "all different, named like an id": "互不相同，列名像是编号",
     "links": "网址",
     "dates": "日期",
     "no values": "没有内容",
