@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -167,7 +168,7 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
     if args and len(inner) == 1:  # X | None
         return _checked(inner[0], value, where=where)
     for option in options:
-        if option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if option is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
             return float(value)
         if option in (int, str, bool) and type(value) is option:
             return value

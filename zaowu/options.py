@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from zaowu.config import FitConfig, from_plain
-from zaowu.errors import UserError, nearest
+from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig, from_plain
+from zaowu.errors import UserError, nearest, shorten
 
 RARE = {
     "warmup": "share of all steps in which the rate rises",
@@ -25,6 +27,7 @@ RANGES = {
     "batch_size": (1, 65_536),
     "lr": (1e-9, 10),
     "threads": (1, 4096),
+    "time_limit": (1, 1e8),
     "seed": (0, 2**62),
     "warmup": (0, 1),
     "weight_decay": (0, 10),
@@ -53,7 +56,7 @@ def rare_settings(settings: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]
             raise UserError(f"--set: there is no setting '{name}'.{nearest(name, RARE)} See 'zaowu fit --settings'.")
         try:
             found[name] = int(value) if name in WHOLE else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             kind = "a whole number" if name in WHOLE else "a number"
             raise UserError(f"--set {name}: expected {kind}, got '{value}'.") from None
     return found
@@ -63,15 +66,36 @@ def fit_config(
     data: dict[str, Any], text: dict[str, Any], head: str, train: dict[str, Any], rare: dict[str, Any]
 ) -> FitConfig:
     """Every choice checked: types, words and ranges. Raises UserError naming the flag."""
-    for name, (least, most) in RANGES.items():
-        value = {**train, **rare}.get(name)
-        if isinstance(value, (int, float)) and not least <= value <= most:
-            flag = f"--set {name}" if name in rare else f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag}: expected {least:g} to {most:g}, got {value:g}.")
+    text = {name: value for name, value in text.items() if value is not None}
     for name, value in rare.items():
         (text if name in ("max_tokens", "num_pieces") else train)[name] = value
-    text = {name: value for name, value in text.items() if value is not None}
-    return from_plain(FitConfig, {"data": data, "text": text, "head": head, "train": train}, where="fit")
+    choices = {"data": data, "text": text, "head": head, "train": train}
+    for kind, values in ((FitConfig, choices), (DataConfig, data), (TextConfig, text), (TrainConfig, train)):
+        _check_words(kind, values)
+    return checked(from_plain(FitConfig, choices, where="fit"))
+
+
+def checked(config: FitConfig) -> FitConfig:
+    """The same config. Raises UserError, naming the flag, for a number out of its range."""
+    for part in (config.text, config.train):
+        for name, value in vars(part).items():
+            least, most = RANGES.get(name, (-math.inf, math.inf))
+            if isinstance(value, (int, float)) and not least <= value <= most:
+                flag = f"--set {name}" if name in RARE else f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag}: expected {least:g} to {most:g}, got {shorten(value, 20)}.")
+    return config
+
+
+def _check_words(kind: type, values: Mapping[str, Any]) -> None:
+    """Choices of one word, by the flag that a person typed."""
+    for name, hint in get_type_hints(kind).items():
+        parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+        words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
+        value = values.get(name)
+        if words and value is not None and value not in words:
+            flag = f"--{name.replace('_', '-')}"
+            expected = f"{', '.join(words[:-1])} or {words[-1]}"
+            raise UserError(f"{flag}: expected {expected}, got '{shorten(value)}'.{nearest(str(value), words)}")
 
 
 def seconds(limit: str | float | None) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records import check, read
 from zaowu.records.records import Records, Schema, Table
+from zaowu.records.schema import as_strings
 from zaowu.report.content import ReportContent
 from zaowu.report.verdict import verdict
 from zaowu.targets import Score
@@ -39,13 +40,18 @@ class Predicted:
     warnings: tuple[str, ...] = ()
 
     def to_frame(self, *, top: int = 1) -> pl.DataFrame:
-        """The rows as they were, and beside them the `top` answers with their confidence."""
+        """The rows as they were, and beside them the `top` answers with their confidence.
+
+        A column of the rows is never replaced: `confidence` becomes `confidence_new` where there is one already.
+        """
         columns: dict[str, list] = {}
+        taken = set(self.frame.columns)
         ranked = self.prediction.top(top)
         for place in range(min(top, len(self.prediction.classes))):
             suffix = "" if place == 0 else f"_{place + 1}"
-            columns[f"predicted_{self.target}{suffix}"] = [row[place][0] for row in ranked]
-            columns[f"confidence{suffix}"] = [row[place][1] for row in ranked]
+            for found, part in ((f"predicted_{self.target}", 0), ("confidence", 1)):
+                name = unused(f"{found}{suffix}", taken | columns.keys())
+                columns[name] = [row[place][part] for row in ranked]
         return self.frame.with_columns(pl.Series(name, values) for name, values in columns.items())
 
     def to_plain(self, *, top: int = 1) -> list[dict[str, Any]]:
@@ -111,7 +117,7 @@ class Run:
         """
         table = _as_table(data, self.source.columns)
         frame = self._columns(table)
-        values = [frame.get_column(name).fill_null("").cast(pl.String).to_list() for name in self.source.columns]
+        values = [as_strings(frame.get_column(name)).fill_null("").to_list() for name in self.source.columns]
         prediction, warnings = self._predict(values)
         empty = sum(not any(words.strip() for words in row) for row in zip(*values, strict=True))
         if empty:
@@ -131,8 +137,8 @@ class Run:
                 f"{table.source}: expected the column '{self.target_column}' with the true labels, "
                 f"got {', '.join(names)}.{nearest(self.target_column, names)}"
             )
-        self._columns(table)
-        records = check.clean(table, self.schema, on_bad_row=on_bad_row)
+        table = replace(table, frame=self._columns(table))
+        records = check.clean(table, self.schema, on_bad_row=on_bad_row, min_classes=1)
         return self.score(records)
 
     def score(self, records: Records) -> Evaluated:
@@ -209,6 +215,13 @@ class Run:
             f"{table.source}: expected the column '{missing[0]}' that the model was trained on, "
             f"got {', '.join(names)}.{nearest(missing[0], names)}"
         )
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """`name`, or the first of `name_new`, `name_new_new`, ... that is not taken."""
+    while name in taken:
+        name += "_new"
+    return name
 
 
 def _as_table(data: Any, columns: Sequence[str]) -> Table:

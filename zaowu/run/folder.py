@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zaowu.errors import UserError
+from zaowu.errors import UserError, shorten
 
 MANIFEST = "zaowu.json"
 FORMAT = 1
 PARTIAL = ".partial"
 UNLISTED = {MANIFEST, "checkpoint"}
+ALWAYS = ("model.safetensors", "tokenizer.json", "tokenizer_config.json", "metrics.json")  # in every run
 
 
 def partial(folder: Path) -> Path:
@@ -26,10 +28,12 @@ def partial(folder: Path) -> Path:
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Turns a full disk or a forbidden folder into one sentence."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or shorten(error, 200)
         raise UserError(f"{folder}: cannot be written ({reason}). Choose another place with --out.") from None
 
 
@@ -39,6 +43,10 @@ def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = 
     Raises UserError when it stands already (unless `overwrite`) or cannot be written.
     """
     folder = Path(out) if out is not None else Path("runs") / name
+    if not folder.name or folder.name == ".." or folder.is_symlink():
+        folder = folder.resolve()  # a name of its own, beside which the new run can be built
+    if not folder.name:
+        raise UserError(f"--out {out}: expected a folder that can be a run's, got the root of the disk.")
     if folder.is_file():
         raise UserError(f"{folder}: expected a folder for the run, found a file. Choose another place with --out.")
     if folder.exists() and not resume and any(folder.iterdir()):
@@ -49,23 +57,46 @@ def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = 
                 f"{folder}: --overwrite replaces runs only, and this folder is none (it has no {MANIFEST}). "
                 "Choose another place with --out."
             )
+    if (partial(folder) / "checkpoint").exists() and not (resume or overwrite):
+        raise UserError(
+            f"{folder}: an interrupted run waits here. Pass --resume to go on with it, or --overwrite to start again."
+        )
     with writing(folder):
+        begun = partial(folder).exists()
         partial(folder).mkdir(parents=True, exist_ok=True)
         (partial(folder) / MANIFEST).write_bytes(b"")
         (partial(folder) / MANIFEST).unlink()
+        if not begun:  # nothing is left lying about if the data is refused
+            partial(folder).rmdir()
     return folder
+
+
+def begin(folder: Path) -> Path:
+    """The partial folder, empty but for a checkpoint: nothing of a save that was cut short gets into the run."""
+    fresh = partial(folder)
+    fresh.mkdir(parents=True, exist_ok=True)
+    for path in fresh.iterdir():
+        if path.name == "checkpoint":
+            continue
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return fresh
 
 
 def settle(folder: Path) -> None:
     """The finished partial folder takes the run's name; a run that stood there goes only now."""
-    fresh = partial(folder)
-    old = folder.with_name(folder.name + ".old")
+    old = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
     with writing(folder):
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
+        standing = folder.exists()
+        if standing:
             folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        try:
+            partial(folder).rename(folder)
+        except OSError:
+            if standing:
+                old.rename(folder)
+            raise
+        if standing:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -76,13 +107,17 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises UserError for a file that is missing or no JSON."""
+    """Raises UserError for a file that is missing or no JSON (NaN is none)."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"), parse_constant=_no_constant)
     except FileNotFoundError:
         raise UserError(f"{path.parent}: expected a file '{path.name}', found none.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}).") from None
+        raise UserError(f"{path}: cannot be read as JSON ({shorten(error, 200)}).") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
 
 
 def seal(folder: Path, manifest: dict[str, Any]) -> None:
@@ -114,20 +149,42 @@ def opened(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise UserError(f"{path}: expected an object with a list of files.")
     if manifest.get("format") != FORMAT:
-        raise UserError(f"{path}: expected format {FORMAT}, got {manifest.get('format')!r}; it needs another Zaowu.")
+        found = shorten(repr(manifest.get("format")))
+        raise UserError(f"{path}: expected format {FORMAT}, got {found}; it needs another Zaowu.")
+    listed(manifest, *ALWAYS, folder=folder)
     for name, digest in manifest["files"].items():
         _verify(folder, name, digest)
     return manifest
 
 
+def listed(manifest: dict[str, Any], *names: str, folder: Path) -> None:
+    """Raises UserError when a file that is about to be read is not among those that were checked."""
+    for name in names:
+        if name not in manifest["files"]:
+            raise UserError(f"{folder / MANIFEST}, 'files': '{name}' is missing. Copy the folder again, or fit again.")
+
+
 def _verify(folder: Path, name: str, digest: Any) -> None:
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
-        raise UserError(f"{folder / MANIFEST}: '{name}' is not the name of a file in this folder.")
+        raise UserError(f"{folder / MANIFEST}: {shorten(repr(name))} is not the name of a file in this folder.")
     path = folder / name
-    if not path.is_file() or (path.is_symlink() and folder.resolve() not in path.resolve().parents):
-        raise UserError(f"{folder}: the file '{name}' of this run is missing. Copy the whole folder, or fit again.")
-    if sha256(path) != digest:
+    try:
+        there = path.is_file()
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a name that is no name, or a ring of links
+        there = inside = False
+    if not there:
+        raise UserError(
+            f"{folder}: the file {shorten(repr(name))} of this run is missing. Copy the whole folder, or fit again."
+        )
+    if not inside:
+        raise UserError(f"{path}: is a link that leads out of the run. Copy the whole folder, or fit again.")
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    if found != digest:
         raise UserError(
             f"{path}: has changed since the run was saved (its sha256 is another). Copy the folder again, or fit again."
         )

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zaowu.config import to_plain
+from zaowu.records import schema as schemas
 from zaowu.report.write import write as write_report
-from zaowu.run.folder import partial, seal, settle, write_json, writing
+from zaowu.run.folder import begin, seal, settle, write_json, writing
 from zaowu.trunk import families
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ TOKENS = "embedder.tokens.weight"  # what a family calls the token table
 
 def save(run: Run, folder: Path, *, lang: str) -> Path:
     """Everything under a temporary name, the manifest last, then one rename."""
-    fresh = partial(folder)
     with writing(folder):
-        fresh.mkdir(parents=True, exist_ok=True)
+        fresh = begin(folder)
         run.source.codec.save(fresh)
         if run.config.head == "first":
             _write_published(run, fresh, classify=True)
@@ -56,7 +56,7 @@ def manifest(run: Run) -> dict[str, Any]:
     """What `load` needs beside the tensors, as plain data."""
     return {
         "model_type": run.model_type,
-        "schema": to_plain(run.schema),
+        "schema": schemas.to_plain(run.schema),
         "inputs": {run.source.kind: run.source.state()},
         "target": {"kind": run.target.name, "state": run.target.state()},
         "model": to_plain(run.model.config),

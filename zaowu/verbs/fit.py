@@ -15,7 +15,7 @@ from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
 from zaowu.inputs import guessers
 from zaowu.learn import learn
-from zaowu.options import fit_config, rare_settings, seconds
+from zaowu.options import checked, fit_config, rare_settings, seconds
 from zaowu.progress import aligned, note, speaking
 from zaowu.records import schema as schemas
 from zaowu.records.findings import Findings, find
@@ -24,7 +24,7 @@ from zaowu.records.records import Records
 from zaowu.report.say import language
 from zaowu.run import Run
 from zaowu.run.assemble import Clock, Scored, assemble
-from zaowu.run.folder import MANIFEST, partial, place, read_json
+from zaowu.run.folder import opened, partial, place
 from zaowu.targets.category import Category, CategoryPrediction
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
@@ -72,9 +72,9 @@ def fit(
     Raises UserError for any input that cannot be used; nothing already written is lost.
     """
     with speaking(quiet=quiet):
-        name = Path(path).stem if isinstance(path, (str, Path)) else "fit"
+        name = Path(path).absolute().stem if isinstance(path, (str, Path)) else "fit"
         if like is not None:
-            config = from_plain(FitConfig, read_json(Path(like) / MANIFEST).get("config"), where=str(like))
+            config = checked(from_plain(FitConfig, opened(Path(like)).get("config"), where=str(like)))
         else:
             text = {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long}
             training = {
@@ -115,6 +115,8 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     checkpoint = Checkpoint(partial(folder))
     if resume:
         _bring_back(folder, checkpoint)
+    else:
+        checkpoint.remove()
     with clock("baseline"):
         baselines = _baselines(prepared.train, prepared.valid)
     scored = None
@@ -129,9 +131,9 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
             found = learned.predict(prepared.test, label="scoring")
             scored = Scored(prepared.test, found, baselines.predict(_inputs(prepared.test)))
         run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
-    if not run.stopped:
-        checkpoint.remove()
     run.save(folder, lang=lang)
+    if not run.stopped:  # only now: were the disk full, training could still go on from it
+        Checkpoint(folder).remove()
     return run
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
 from zaowu.progress import note, speaking
+from zaowu.records.schema import as_strings
 from zaowu.run import Predicted
 from zaowu.run.folder import writing
 from zaowu.run.load import load
@@ -89,11 +90,16 @@ def checked_out(out: str | Path) -> Path:
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """Under a temporary name, then renamed. Lists and other nested cells become JSON-like text in a CSV."""
+    """Under a temporary name, then renamed. Lists and other nested cells become text in a CSV."""
     fresh = path.with_name(f".{path.name}.new")
-    with writing(path):
-        getattr(frame, FORMATS[path.suffix.lower()])(fresh)
-        fresh.replace(path)
+    if path.suffix.lower() == ".csv":
+        frame = frame.with_columns(as_strings(series) for series in frame if series.dtype.is_nested())
+    try:
+        with writing(path):
+            getattr(frame, FORMATS[path.suffix.lower()])(fresh)
+            fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def use_threads(threads: int | None) -> None:

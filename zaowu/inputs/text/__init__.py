@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from zaowu.errors import UserError
+from zaowu.errors import UserError, shorten
 from zaowu.inputs import Feature, Item
 from zaowu.inputs.text.codec import Codec
 
@@ -165,9 +165,14 @@ class Input:
     @classmethod
     def from_state(cls, state: Any, folder: Path, *, where: str) -> Input:
         """The input that a saved run describes; its tokenizer files lie in `folder`. Raises UserError if hostile."""
+        if not isinstance(state, dict):
+            raise UserError(f"{where}: expected an object, got {type(state).__name__}.")
         columns, max_tokens, long = (state.get(key) for key in ("columns", "max_tokens", "long"))
         if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
-            raise UserError(f"{where}: expected a list of column names, got {columns!r}.")
+            raise UserError(f"{where}: expected a list of column names, got {shorten(repr(columns))}.")
         if type(max_tokens) is not int or not 8 <= max_tokens <= 1_000_000 or long not in ("window", "truncate"):
-            raise UserError(f"{where}: expected max_tokens and long, got {max_tokens!r} and {long!r}.")
-        return cls(columns, Codec.from_folder(folder), max_tokens=max_tokens, long=long)
+            raise UserError(f"{where}: expected max_tokens and long, got {shorten([max_tokens, long])}.")
+        found = cls(columns, Codec.from_folder(folder), max_tokens=max_tokens, long=long)
+        if len(found.before) + len(found.after) >= max_tokens:
+            raise UserError(f"{where}: the special pieces leave no room for a text in {max_tokens} tokens.")
+        return found
