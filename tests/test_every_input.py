@@ -1,0 +1,121 @@
+"""What `zaowu/inputs/__init__.py` asks of every kind of input. A new file there needs a line of EXAMPLES, no more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from zaowu import inputs, listing
+from zaowu.batching.batch import collate
+from zaowu.errors import UserError
+
+DIM = 8
+
+
+@dataclass(frozen=True)
+class Example:
+    """values: of one column that is of this kind. other: values that are not."""
+
+    values: list[Any]
+    other: list[Any]
+
+
+EXAMPLES = {
+    "text": Example(
+        ["主队补时绝杀晋级", "新款手机今日上市 first look", "探测器传回火星照片", "教练赛后宣布辞职"] * 3,
+        [f"A-{number:04}" for number in range(12)],
+    )
+}
+KINDS = listing.names(inputs)
+
+
+@pytest.fixture(params=KINDS)
+def example(request) -> tuple[Any, Any, Example]:
+    """The kind's module, an input fitted on the example, and the example."""
+    assert request.param in EXAMPLES, "give the new kind of input a line of EXAMPLES"
+    given = EXAMPLES[request.param]
+    module = listing.load(inputs, request.param, where="test")
+    fitted = module.Input.fit(["column"], [given.values], base=None)
+    return module, fitted[0] if isinstance(fitted, tuple) else fitted, given
+
+
+def test_there_are_inputs_and_each_can_guess():
+    assert "text" in KINDS
+    assert set(inputs.guessers()) == set(KINDS)
+
+
+def test_it_knows_its_kind_and_says_why(example):
+    module, source, given = example
+    reason = module.guess(pl.Series("column", given.values))
+    assert isinstance(reason, str) and reason
+    assert module.guess(pl.Series("column", given.other)) is None
+    assert module.guess(pl.Series("column", [None, None], dtype=pl.String)) is None
+    assert source.kind in KINDS and list(source.columns) == ["column"]
+
+
+def test_its_items_are_what_its_specs_declare(example):
+    _, source, given = example
+    items = source.features(given.values)
+    assert {item.record for item in items} == set(range(len(given.values)))
+    for item in items:
+        assert set(item.features) == set(source.specs) and item.length > 0
+        for name, spec in source.specs.items():
+            assert item.features[name].shape == (item.length, *spec.shape)
+            assert np.can_cast(item.features[name].dtype, spec.dtype)
+    shares = np.zeros(len(given.values))
+    np.add.at(shares, [item.record for item in items], [item.share for item in items])
+    np.testing.assert_allclose(shares, 1)
+
+
+def test_its_features_hang_on_the_value_alone(example):
+    _, source, given = example
+    forwards, backwards = source.features(given.values), source.features(given.values[::-1])
+    for there, back in zip(forwards, backwards[::-1], strict=True):
+        for name in source.specs:
+            np.testing.assert_array_equal(there.features[name], back.features[name])
+
+
+def test_its_vectors_do_not_hang_on_the_padding(example):
+    _, source, given = example
+    torch.manual_seed(0)
+    embedder = source.embedder(DIM).eval()
+    for parameter in embedder.parameters():
+        torch.nn.init.normal_(parameter)
+    items = sorted(source.features(given.values), key=lambda item: item.length)
+    assert items[0].length < items[-1].length, "the example needs values of different length"
+    together = collate(source.kind, [item.features for item in items], source.specs)
+    vectors = embedder(**together.inputs[source.kind])
+    assert vectors.shape == (len(items), items[-1].length, DIM)
+    for row, item in enumerate(items):
+        alone = collate(source.kind, [item.features], source.specs)
+        expected = embedder(**alone.inputs[source.kind])[0]
+        torch.testing.assert_close(vectors[row, : item.length], expected)
+        assert together.mask[row].sum() == item.length
+
+
+def test_its_state_survives_json_and_gives_the_same_features(example, tmp_path):
+    module, source, given = example
+    state = json.loads(json.dumps(source.state(), allow_nan=False))
+    if hasattr(source, "codec"):
+        source.codec.save(tmp_path)
+    again = module.Input.from_state(state, tmp_path, where="zaowu.json")
+    assert again.state() == source.state()
+    for one, other in zip(source.features(given.values), again.features(given.values), strict=True):
+        for name in source.specs:
+            np.testing.assert_array_equal(one.features[name], other.features[name])
+
+
+def test_a_made_up_state_is_refused(example, tmp_path):
+    module, source, _ = example
+    if hasattr(source, "codec"):
+        source.codec.save(tmp_path)
+    state = source.state()
+    for wrong in ({}, *({**state, name: object()} for name in state), *({**state, name: -1} for name in state)):
+        with pytest.raises(UserError, match=r"zaowu\.json"):
+            module.Input.from_state(wrong, tmp_path, where="zaowu.json")
