@@ -17,7 +17,8 @@ class Linear(nn.Linear):
     _low: Tensor | None = None
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=INIT_STD)
+        if not self.weight.is_meta:  # as in `encoder._table`
+            nn.init.normal_(self.weight, std=INIT_STD)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
