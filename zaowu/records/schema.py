@@ -301,20 +301,6 @@ def column_kinds(columns: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     return kinds
 
 
-def kinds(columns: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """name -> kind, from a mapping or from `title:kind=text` options."""
-    if isinstance(columns, Mapping):
-        return dict(columns)
-    found = {}
-    for option in columns:
-        name, settings = parse_column(option)
-        unknown = set(settings) - {"kind"}
-        if unknown or "kind" not in settings:
-            raise UserError(f"--column {name}: expected kind=..., got {', '.join(sorted(settings))}.")
-        found[name] = settings["kind"]
-    return found
-
-
 def to_plain(schema: Schema) -> list[dict[str, str]]:
     """The schema as JSON-ready data."""
     return [asdict(column) for column in schema.columns]

@@ -7,7 +7,6 @@ import platform
 import shlex
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -143,7 +142,7 @@ def _content(
         deleaked=deleaked,
         columns=[asdict(column) for column in prepared.schema.columns],
         notes=[*prepared.table.notes, *prepared.whole.notes],
-        findings=_findings(findings),
+        findings=findings.to_plain(),
         splits=[
             {"side": side, "rows": len(part), "deviation": prepared.deviation.get(side)}
             for side, part in prepared.parts.items()
@@ -184,34 +183,6 @@ def _content(
         peak_memory_mb=peak_memory_mb(),
         model_size_mb=tensors / 1e6,
     )
-
-
-def _findings(found: Findings) -> dict[str, Any]:
-    """The data gate as the report shows it."""
-    skipped: Counter[str] = Counter()
-    for reasons in found.skipped.values():
-        skipped.update(reasons)
-    shown = {
-        name: [
-            {
-                "text": example.text,
-                "labels": list(example.labels),
-                "rows": [row for _, row in example.rows],
-            }
-            for example in found.examples.get(kind, ())
-        ]
-        for name, kind in (("duplicates", "duplicates_within"), ("conflicts", "conflicting_labels"))
-    }
-    return {
-        "rows": sum(found.rows.values()),
-        "duplicates_within": found.duplicates_within,
-        "duplicates_across": found.duplicates_across,
-        "conflicting_labels": found.conflicting_labels,
-        "class_counts": found.classes,
-        "skipped": dict(skipped),
-        "near_labels": [list(labels) for labels in found.near_equal],
-        **shown,
-    }
 
 
 def _slices(run: Run, records: Records, labels: list, texts: list[str], correct: np.ndarray) -> list[dict[str, Any]]:

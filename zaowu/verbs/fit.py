@@ -90,7 +90,7 @@ def fit(
             }
             data = {
                 "target": target,
-                "columns": schemas.kinds(columns),
+                "columns": schemas.column_kinds(columns),
                 "ignore": list(ignore),
                 "group": group,
                 "slices": list(slices),
@@ -187,15 +187,8 @@ def _announce(prepared: Prepared, findings: Findings) -> None:
     header = ("column", "role", "kind", "different", "example", "reason")
     note(aligned([header, *schemas.describe(prepared.schema, prepared.table)]))
     note("Not right? --target COLUMN, --column NAME:kind=text, --ignore COLUMN.")
-    counts = {
-        "copies of another row": findings.duplicates_within,
-        "rows of validation or test that stand in train too": findings.duplicates_across,
-        "rows whose text has different labels": findings.conflicting_labels,
-        "rows skipped for want of a text or a label": sum(sum(found.values()) for found in findings.skipped.values()),
-    }
-    for what, number in counts.items():
-        if number:
-            note(f"{number:,} {what}.")
+    for sentence in findings.lines():
+        note(sentence)
     sizes = ", ".join(f"{side} {len(records):,}" for side, records in prepared.parts.items())
     worst = max(prepared.deviation.values(), default=0.0)
     balance = f"; class shares differ by at most {worst:.1%} from the whole" if prepared.deviation else ""
