@@ -180,6 +180,14 @@ def test_help_is_light(arguments):
     assert not set(HEAVY) & modules_after(f"{code}\n    pass")
 
 
+def test_opening_a_run_is_light(tiny_run):
+    """Neither what draws reports, nor torch's compiler, which takes seconds to import."""
+    code = f"import sys, zaowu\nzaowu.load({str(tiny_run)!r}).predict(['姚明宣布退役'])\nprint(*sys.modules)"
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert not {"torch._dynamo", "matplotlib", "transformers"} & set(done.stdout.split())
+
+
 def test_everything_that_the_package_offers_is_there():
     assert {name: hasattr(zaowu, name) for name in zaowu.__all__} == dict.fromkeys(zaowu.__all__, True)
     with pytest.raises(AttributeError, match="nothing_of_this_name"):

@@ -1,5 +1,7 @@
 """Zaowu (造物, "to make things") turns your own data into a Transformer you can trust and ship.
 
+The verbs of the command line, with the same names and defaults:
+
     import zaowu
 
     run = zaowu.fit("news.csv", target="topic")
