@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -51,7 +52,7 @@ class Checkpoint:
             optimizer.load(load_file(self.path / "optimizer.safetensors"))
             best_path = self.path / "best.safetensors"
             best = load_file(best_path) if best_path.is_file() else None
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise UserError(
                 f"{self.path}: the checkpoint is damaged or belongs to other settings ({error}). "
                 "Start again with --overwrite."

@@ -1,0 +1,177 @@
+"""The one loop: repeatable, resumable, and it keeps the best weights."""
+
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from zaowu.config import AttentionConfig, ModelConfig, TrainConfig, TrunkConfig
+from zaowu.errors import UserError
+from zaowu.inputs.text import Input
+from zaowu.model import Model
+from zaowu.targets import LossSum
+from zaowu.targets.category import Category
+from zaowu.train import loop
+from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.loop import Part, sum_losses, train
+from zaowu.train.optim import rate
+
+WORDS = {"ball": "sport", "goal": "sport", "team": "sport", "chip": "tech", "code": "tech", "data": "tech"}
+CONFIG = TrainConfig(epochs=4, batch_size=8, lr=3e-3, patience=9, seed=1)
+
+
+def make_part(num: int, *, seed: int) -> Part:
+    rng = np.random.default_rng(seed)
+    words, labels = [], []
+    for _ in range(num):
+        word = rng.choice(list(WORDS))
+        words.append(" ".join([*rng.choice(list("abcdef"), rng.integers(1, 6)), word]))
+        labels.append(WORDS[word])
+    source = make_source()
+    return Part(items=source.features(words), labels=labels, ids=rng.integers(0, 2**64, num, dtype=np.uint64))
+
+
+def make_source() -> Input:
+    texts = [f"{word} a b c d e f" for word in WORDS] * 3
+    return Input.fit(["text"], [texts], base=None, num_pieces=200)[0]
+
+
+def make_model() -> tuple[Model, Input]:
+    torch.manual_seed(0)
+    source = make_source()
+    trunk = TrunkConfig(dim=16, num_layers=2, ffn_dim=32, attention=AttentionConfig(num_heads=2))
+    target = Category.fit(["sport", "tech"])
+    model = Model({"text": source}, target, ModelConfig(trunk=trunk))
+    model.initialise(0)
+    return model, source
+
+
+def weights(model: Model) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_learns_and_says_why_it_stopped() -> None:
+    model, source = make_model()
+    found = train(model, source, make_part(64, seed=0), make_part(32, seed=1), replace(CONFIG, epochs=15, patience=15))
+    assert found.reason == "all 15 epochs done"
+    assert found.num_steps == 15 * 8
+    assert found.num_items == 15 * 64
+    assert found.best.valid["accuracy"] > 0.9
+    assert found.history[-1].train_loss < found.history[0].train_loss
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not() -> None:
+    results = []
+    for seed in (1, 1, 2):
+        model, source = make_model()
+        train(model, source, make_part(32, seed=0), None, replace(CONFIG, seed=seed))
+        results.append(weights(model))
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+
+
+def test_the_order_of_the_rows_does_not_matter_to_what_is_drawn() -> None:
+    """Dropout hangs on the record, not on its place in the batch: one batch, its rows turned round."""
+    part = make_part(8, seed=0)
+    turned = Part(
+        items=[replace(item, record=7 - item.record) for item in reversed(part.items)],
+        labels=part.labels[::-1],
+        ids=part.ids[::-1].copy(),
+    )
+    losses = []
+    for given in (part, turned):
+        model, source = make_model()
+        losses.append(train(model, source, given, None, replace(CONFIG, epochs=1)).history[0].train_loss)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def test_the_best_weights_are_kept_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, source = make_model()
+    seen = []
+    scores = iter([0.5, 0.9, 0.6, 0.7])
+
+    def scored(run: loop._Run, epoch: int, valid: Part, seconds: float) -> loop.Point:
+        seen.append(weights(run.model))
+        return loop.Point(epoch, run.step, 1.0, 0.1, seconds, {"macro_f1": next(scores), "log_loss": 1.0})
+
+    monkeypatch.setattr(loop._Run, "evaluate", scored)
+    found = train(model, source, make_part(32, seed=0), make_part(8, seed=1), replace(CONFIG, epochs=9, patience=2))
+    assert found.reason == "no gain on validation in 2 evaluations"
+    assert same(weights(model), seen[1])
+    assert not same(seen[1], seen[3])
+
+
+@pytest.mark.parametrize("after", [3, 5, 9])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    after: int, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, valid = make_part(32, seed=0), make_part(16, seed=1)
+    model, source = make_model()
+    whole = train(model, source, part, valid, CONFIG)
+    expected = weights(model)
+
+    class Presses(threading.Event):
+        asked = 0
+
+        def is_set(self) -> bool:  # asked once after each step
+            self.asked += 1
+            return self.asked >= after
+
+    @contextmanager
+    def pressing():
+        yield Presses()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_interruptible", pressing)
+        model, source = make_model()
+        stopped = train(model, source, part, valid, CONFIG, checkpoint=Checkpoint(tmp_path))
+    assert stopped.stopped
+    assert Checkpoint(tmp_path).exists
+
+    model, source = make_model()
+    resumed = train(model, source, part, valid, CONFIG, checkpoint=Checkpoint(tmp_path))
+    assert same(weights(model), expected)
+    assert [point.valid for point in resumed.history] == [point.valid for point in whole.history]
+    assert resumed.num_items == whole.num_items
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path) -> None:
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.path.mkdir()
+    (checkpoint.path / "state.json").write_text("{}")
+    (checkpoint.path / "model.safetensors").write_bytes(b"no tensors")
+    model, source = make_model()
+    with pytest.raises(UserError, match="checkpoint is damaged"):
+        train(model, source, make_part(8, seed=0), None, CONFIG, checkpoint=checkpoint)
+
+
+def test_a_time_limit_shortens_the_schedule_and_the_rate_still_falls_to_nothing() -> None:
+    model, source = make_model()
+    found = train(model, source, make_part(64, seed=0), None, replace(CONFIG, epochs=4000, time_limit=1.0))
+    assert found.reason == "time limit reached"
+    assert found.num_steps < 4000 * 8
+    last = rate(found.num_steps - 1, num_steps=found.num_steps, warmup=CONFIG.warmup)
+    assert found.history[-1].lr == pytest.approx(CONFIG.lr * last)
+    assert last < 0.3
+
+
+def test_the_loss_is_divided_once_and_nothing_counted_is_nothing() -> None:
+    losses = {
+        "one": LossSum(sum=torch.tensor(6.0), count=3.0, weight=2.0),
+        "none": LossSum(sum=torch.tensor(float("nan")), count=0.0),
+    }
+    assert float(sum_losses(losses)) == 4.0
+
+
+def test_windows_of_one_record_have_their_own_chance() -> None:
+    ids = loop._item_ids(np.array([5, 5, 5, 9], np.uint64), np.array([0, 0, 0, 1]))
+    assert len(set(ids.tolist())) == 4
+    assert ids[0] == 5
+    assert ids[3] == 9
