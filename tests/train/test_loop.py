@@ -152,6 +152,14 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path) -> None:
         train(model, source, make_part(8, seed=0), None, CONFIG, checkpoint=checkpoint)
 
 
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("in the way")
+    model, source = make_model()
+    optimizer = loop.Optimizer(model, CONFIG)
+    Checkpoint(tmp_path / "file").save(model, optimizer, None, {})
+    assert "could not be written" in capsys.readouterr().err
+
+
 def test_a_time_limit_shortens_the_schedule_and_the_rate_still_falls_to_nothing() -> None:
     model, source = make_model()
     found = train(model, source, make_part(64, seed=0), None, replace(CONFIG, epochs=4000, time_limit=1.0))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from zaowu.errors import UserError
+from zaowu.progress import note
 from zaowu.train.optim import Optimizer
 from zaowu.train.stop import Point
 
@@ -32,8 +33,22 @@ class Checkpoint:
     def save(
         self, model: nn.Module, optimizer: Optimizer, best: dict[str, Tensor] | None, state: dict[str, Any]
     ) -> None:
-        """Replaces the checkpoint whole, or leaves the old one as it was."""
+        """Replaces the checkpoint whole, or leaves the old one as it was and says so: training goes on."""
         fresh = self.path.with_name(FOLDER + ".new")
+        try:
+            self._write(fresh, model, optimizer, best, state)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            note(f"{self.path}: the checkpoint could not be written ({error}); training goes on without it.")
+
+    def _write(
+        self,
+        fresh: Path,
+        model: nn.Module,
+        optimizer: Optimizer,
+        best: dict[str, Tensor] | None,
+        state: dict[str, Any],
+    ) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         save_file(dict(model.state_dict()), fresh / "model.safetensors")
