@@ -154,7 +154,7 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path) -> None:
 
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path, capsys) -> None:
     (tmp_path / "file").write_text("in the way")
-    model, source = make_model()
+    model, _ = make_model()
     optimizer = loop.Optimizer(model, CONFIG)
     Checkpoint(tmp_path / "file").save(model, optimizer, None, {})
     assert "could not be written" in capsys.readouterr().err
