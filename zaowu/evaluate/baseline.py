@@ -106,7 +106,7 @@ def fit_baselines(
     """Fits both methods on training rows; those whose label the target does not know are left out.
 
     inputs: at least one text column. labels: N labels. valid: texts and labels of the validation rows.
-    More rows than the linear model can take in a minute or so are thinned out by chance, which a note says.
+    More rows than the linear model can take in about two minutes are thinned out by chance, which a note says.
     """
     codes = target.encode(labels)
     counts = np.bincount(codes[codes >= 0], minlength=target.num_classes)
