@@ -181,11 +181,11 @@ def test_help_is_light(arguments):
 
 
 def test_opening_a_run_is_light(tiny_run):
-    """Neither what draws reports, nor torch's compiler, which takes seconds to import."""
+    """Neither what draws reports and fits baselines, nor torch's compiler, which takes seconds to import."""
     code = f"import sys, zaowu\nzaowu.load({str(tiny_run)!r}).predict(['姚明宣布退役'])\nprint(*sys.modules)"
     done = run(sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr
-    assert not {"torch._dynamo", "matplotlib", "transformers"} & set(done.stdout.split())
+    assert not {"torch._dynamo", "matplotlib", "transformers", "sklearn"} & set(done.stdout.split())
 
 
 def test_everything_that_the_package_offers_is_there():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,11 @@ class TfidfFeatures:
     def __init__(self, vocabularies: Mapping[str, list[str]], idf: Mapping[str, np.ndarray]) -> None:
         self.vocabularies = {name: vocabularies[name] for name in VIEWS if name in vocabularies}
         self.idf = {name: idf[name] for name in self.vocabularies}
-        self._vectorizers = {
+
+    @cached_property
+    def _vectorizers(self) -> dict[str, Any]:
+        """Made when first used: opening a run must not pay for scikit-learn."""
+        return {
             name: _vectorizer(name, vocabulary={gram: place for place, gram in enumerate(grams)})
             for name, grams in self.vocabularies.items()
         }
