@@ -167,3 +167,21 @@ def test_dropout_keeps_the_mean():
     mean = (x * coins(5).for_tokens(0, width=WIDTH, rate=0.1, dtype=torch.float32)).mean(0)
     deviation = x[0].abs() * math.sqrt(0.1 / 0.9 / N)
     assert ((mean - x[0]).abs() < 4.5 * deviation + 1e-6).all()
+
+
+@pytest.mark.parametrize(("kept", "linear"), [(2**20, False), (0, True)])
+def test_long_attention_keeps_no_square_for_the_gradient(kept, linear, monkeypatch):
+    from zaowu.trunk.transformer import attend
+
+    monkeypatch.setattr(attend, "KEPT", kept)
+    encoder, batch, shapes = Encoder(replace(CONFIG, num_layers=1)), given(13, 11), []
+
+    def look(tensor: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(tensor.shape))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
+        run(encoder, batch, 1)
+    squares = [shape for shape in shapes if shape[-2:] == (13, 13)]
+    assert shapes
+    assert bool(squares) != linear
