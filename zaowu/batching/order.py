@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from zaowu.records.identity import mixed
+
 BUCKET = 50  # batches that are sorted by length together: enough to waste little, few enough to stay random
 
 
 def chance(ids: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
-    """(N,) uint64 that look random and depend on nothing but the id, the seed and the epoch.
-
-    The finaliser of splitmix64 (Steele, Lea and Flood 2014), twice.
-    """
-    state = ids.astype(np.uint64, copy=True)
-    for salt in (seed, epoch):
-        with np.errstate(over="ignore"):
-            state = state + np.uint64((salt * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) % 2**64)
-            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state = state ^ (state >> np.uint64(31))
-    return state
+    """(N,) uint64 that look random and depend on nothing but the id, the seed and the epoch."""
+    salts = mixed(np.array([seed, epoch], np.uint64))
+    return mixed(mixed(ids ^ salts[0]) ^ salts[1])
 
 
 def train_batches(lengths: np.ndarray, ids: np.ndarray, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
