@@ -1,6 +1,5 @@
 """The one loop: repeatable, resumable, and it keeps the best weights."""
 
-import threading
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -117,12 +116,16 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     whole = train(model, source, part, valid, CONFIG)
     expected = weights(model)
 
-    class Presses(threading.Event):
+    class Presses(loop._Pressed):
         asked = 0
 
-        def is_set(self) -> bool:  # asked once after each step
+        @property
+        def times(self) -> int:  # first asked after each step, and again when the step was the last
             self.asked += 1
-            return self.asked >= after
+            return int(self.asked >= after)
+
+        @times.setter
+        def times(self, value: int) -> None: ...
 
     @contextmanager
     def pressing():
