@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
@@ -72,18 +71,23 @@ def fit_config(
     choices = {"data": data, "text": text, "head": head, "train": train}
     for kind, values in ((FitConfig, choices), (DataConfig, data), (TextConfig, text), (TrainConfig, train)):
         _check_words(kind, values)
-    return checked(from_plain(FitConfig, choices, where="fit"))
+        _check_ranges(values)
+    return from_plain(FitConfig, choices, where="fit")
 
 
 def checked(config: FitConfig) -> FitConfig:
     """The same config. Raises UserError, naming the flag, for a number out of its range."""
-    for part in (config.text, config.train):
-        for name, value in vars(part).items():
-            least, most = RANGES.get(name, (-math.inf, math.inf))
-            if isinstance(value, (int, float)) and not least <= value <= most:
-                flag = f"--set {name}" if name in RARE else f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag}: expected {least:g} to {most:g}, got {shorten(value, 20)}.")
+    _check_ranges(vars(config.text))
+    _check_ranges(vars(config.train))
     return config
+
+
+def _check_ranges(values: Mapping[str, Any]) -> None:
+    for name in RANGES.keys() & values.keys():
+        (least, most), value = RANGES[name], values[name]
+        if isinstance(value, (int, float)) and not least <= value <= most:
+            flag = f"--set {name}" if name in RARE else f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag}: expected {least:g} to {most:g}, got {shorten(value, 20)}.")
 
 
 def _check_words(kind: type, values: Mapping[str, Any]) -> None:

@@ -49,7 +49,9 @@ def load(folder: str | Path, *, device: str = "cpu") -> Run:
     listed(data, *([] if config.head == "first" else [f"{TRUNK}/model.safetensors"]), folder=folder)
     model = _model(folder, data["model_type"], source, answer, config, where=where)
     baselines = None
-    if data["baselines"] is True:
+    if type(data["baselines"]) is not bool:
+        raise UserError(f"{where}, 'baselines': expected true or false, got {shorten(data['baselines'])}.")
+    if data["baselines"]:
         listed(data, "baseline.safetensors", "baseline.json", folder=folder)
         baselines = Baselines.load(folder)
         if baselines.target.classes != answer.classes or not set(baselines.features) <= set(source.columns):

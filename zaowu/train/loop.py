@@ -17,6 +17,7 @@ from torch import Tensor
 from zaowu.batching.batch import Batch, collate
 from zaowu.batching.order import chance, train_batches
 from zaowu.config import TrainConfig
+from zaowu.errors import Stopped
 from zaowu.evaluate.evaluate import evaluate
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Item
@@ -96,14 +97,17 @@ def train(
                 loss = run.take_step(batches[number], optimizer, epoch)
                 run.fit_to_limit(bar, start)
                 bar.advance(run.last_tokens, f"loss {loss:.3f}")
-                if interrupted.is_set() or run.step >= run.num_steps:
+                if interrupted.times or run.step >= run.num_steps:
                     break
             first_batch = 0
-            if interrupted.is_set():
+            if interrupted.times:
                 training.reason = STOPPED
                 if checkpoint:  # before the evaluation below, so that going on is as if nothing had happened
                     at = {"epoch": epoch, "batch": number + 1}
                     checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
+                interrupted.saved = True
+                if interrupted.times > 1:
+                    raise Stopped
                 if training.history:
                     break
             point = run.evaluate(epoch + 1, valid, time.monotonic() - start)
@@ -254,21 +258,31 @@ def sum_losses(losses: dict[str, Any]) -> Tensor:
     return total
 
 
+@dataclass
+class _Pressed:
+    """How often Ctrl-C was pressed, and whether the checkpoint is on disk already."""
+
+    times: int = 0
+    saved: bool = False
+
+
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Inside, the first Ctrl-C sets the event; a second one is a KeyboardInterrupt as usual."""
-    pressed = threading.Event()
+def _interruptible() -> Iterator[_Pressed]:
+    """Inside, Ctrl-C is counted. Once the checkpoint is saved, or at the third time, it ends the work at once."""
+    pressed = _Pressed()
     if threading.current_thread() is not threading.main_thread():
         yield pressed
         return
     before = signal.getsignal(signal.SIGINT)
 
-    def first(number: int, frame: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
-        note("\nStopping after this step: saving, evaluating and writing the report. Ctrl-C again to save only.")
+    def press(number: int, frame: Any) -> None:
+        pressed.times += 1
+        if pressed.times == 1:
+            note("\nStopping after this step: saving, evaluating and writing the report. Ctrl-C again to save only.")
+        elif pressed.saved or pressed.times > 2:
+            raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, first)
+    signal.signal(signal.SIGINT, press)
     try:
         yield pressed
     finally:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.trim import trim
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
 MAX_TOKENS = 512  # where the files of a base say nothing
@@ -33,7 +36,7 @@ class Codec:
         self.spec, self.settings, self.where = spec, settings, where
         try:
             self.tokenizer = Tokenizer.from_str(json.dumps(spec))
-            self.tokenizer.encode(PROBE)
+            tried = self.tokenizer.encode(PROBE, PROBE).ids
         except Exception as error:  # the library raises nothing narrower
             raise UserError(f"{where}: the tokenizer file cannot be used ({shorten(error, 200)}).") from error
         self.tokenizer.no_padding()
@@ -42,6 +45,8 @@ class Codec:
         self.pad_id = self._id("pad_token")
         self.unknown_id = self._id("unk_token")
         self._num_pieces = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values())
+        if max(tried, default=0) >= self._num_pieces:
+            raise UserError(f"{where}: the tokenizer file gives a special piece the number {max(tried)}, beyond all.")
         self.num_special = self.tokenizer.num_special_tokens_to_add(False)
 
     @classmethod
@@ -125,16 +130,24 @@ class Codec:
     @classmethod
     def train(cls, texts: Sequence[str], *, num_pieces: int = 8000) -> Codec:
         """Pieces learned from `texts` alone: WordPiece, every Chinese character a word of its own (as BERT)."""
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+        from tokenizers import processors, trainers
 
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer()])
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer = _word_pieces({})
         special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=num_pieces, special_tokens=special, show_progress=False, min_frequency=2
-        )
-        tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+
+        def learn(size: int, first: list[str]) -> dict[str, int]:
+            trainer = trainers.WordPieceTrainer(
+                vocab_size=size, special_tokens=first, show_progress=False, min_frequency=2
+            )
+            tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+            return tokenizer.get_vocab(with_added_tokens=False)
+
+        # The library numbers the letters inside words by chance, and breaks ties between merges by those numbers.
+        # Learned a second time with these letters in a fixed order, equal texts give equal pieces.
+        letters = sorted(piece for piece in learn(0, special) if len(piece) == 3 and piece.startswith("##"))
+        vocab = learn(num_pieces, special + letters)
+        tokenizer = _word_pieces(vocab)
+        tokenizer.add_special_tokens(special)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -150,3 +163,12 @@ class Codec:
             "model_max_length": MAX_TOKENS,
         }
         return cls(json.loads(tokenizer.to_str()), settings, where="pieces learned from the training texts")
+
+
+def _word_pieces(vocab: dict[str, int]) -> Tokenizer:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
