@@ -1,15 +1,15 @@
-"""What to do when nothing is said: epochs, batch size and rate from the size of the data.
+"""What to do when nothing is said: epochs, batch size and rate from the number of training records.
 
-Tuned on headlines at 200, 2,000 and 8,000 rows, help pages in English and in Chinese, and Chinese reviews;
-`benchmarks/rule.py` prints its regret against a grid on every set, and on two sets that were left out.
+`benchmarks/rule.py` prints what the rule loses against a grid around it on every tuning set, and on two sets that
+take no part in the tuning; `benchmarks/RESULTS.md` says what has been measured so far.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from zaowu.config import TrainConfig, TrunkConfig
-from zaowu.errors import UserError
+from zaowu.config import AttentionConfig, PositionConfig, TrainConfig, TrunkConfig
+from zaowu.errors import UserError, nearest
 
 CROSS_VALIDATE_BELOW = 1000  # rows: below, the score comes from folds and the model from all rows
 SIZES = {  # from scratch: layers, width, heads
@@ -22,9 +22,9 @@ SIZES = {  # from scratch: layers, width, heads
 def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConfig:
     """`config` with its open choices (None) made; what the person chose stays."""
     if from_base:
-        epochs = 10 if num_records < 500 else 5 if num_records < 4000 else 3
+        epochs = 10 if num_records < 500 else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
-        lr = 2e-4
+        lr = 1e-4
     else:
         epochs = 30 if num_records < 4000 else 12
         batch_size = 32
@@ -39,9 +39,6 @@ def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConf
 
 def from_scratch(size: str, *, max_positions: int) -> TrunkConfig:
     """The trunk of a named size, for training without a base."""
-    from zaowu.config import AttentionConfig, PositionConfig
-    from zaowu.errors import nearest
-
     if size not in SIZES:
         raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
     layers, dim, heads = SIZES[size]
