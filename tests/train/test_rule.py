@@ -1,0 +1,33 @@
+"""What is filled in when nothing is said, and that what is said stays."""
+
+import pytest
+
+from zaowu.config import TrainConfig
+from zaowu.errors import UserError
+from zaowu.train.rule import fill, from_scratch
+
+
+@pytest.mark.parametrize("num_records", [10, 600, 5000, 1_000_000])
+@pytest.mark.parametrize("from_base", [True, False])
+def test_nothing_is_left_open(num_records: int, from_base: bool) -> None:
+    filled = fill(TrainConfig(), num_records=num_records, from_base=from_base)
+    assert filled.epochs and filled.batch_size and filled.lr
+    assert filled.batch_size <= 64
+
+
+def test_what_a_person_chose_stays() -> None:
+    chosen = TrainConfig(epochs=1, batch_size=3, lr=0.5)
+    assert fill(chosen, num_records=100, from_base=True) == chosen
+
+
+def test_few_records_take_more_epochs_of_smaller_batches() -> None:
+    few, many = (fill(TrainConfig(), num_records=n, from_base=True) for n in (200, 20_000))
+    assert few.epochs > many.epochs
+    assert few.batch_size < many.batch_size
+
+
+def test_sizes_from_scratch() -> None:
+    assert from_scratch("mini", max_positions=64).dim < from_scratch("small", max_positions=64).dim
+    assert from_scratch("mini", max_positions=64).positions.max_positions == 64
+    with pytest.raises(UserError, match="Did you mean 'small'"):
+        from_scratch("smal", max_positions=64)
