@@ -8,7 +8,7 @@ from typing import Any
 from zaowu.config import AttentionConfig, PositionConfig, TrunkConfig
 from zaowu.trunk.families.fields import Fields, cannot_hold, their_activation
 from zaowu.trunk.families.tensors import Place
-from zaowu.trunk.transformer.encoder import check
+from zaowu.trunk.transformer.dropout import MAX_RATE
 
 MODEL_TYPES = ("bert",)
 
@@ -29,16 +29,17 @@ def read_config(data: Any, *, where: str = "config.json") -> tuple[TrunkConfig, 
         num_layers=fields.size("num_hidden_layers", 12, most=512),
         ffn_dim=fields.size("intermediate_size", 3072, most=262144),
         activation=fields.activation("hidden_act", "gelu"),
-        norm_eps=fields.share("layer_norm_eps", 1e-12),
-        dropout=fields.share("hidden_dropout_prob", 0.1),
+        norm_eps=fields.number("layer_norm_eps", 1e-12, least=1e-20, most=0.1),
+        dropout=fields.number("hidden_dropout_prob", 0.1, least=0, most=MAX_RATE),
         num_segments=fields.size("type_vocab_size", 2, most=65536),
         positions=PositionConfig(max_positions=fields.size("max_position_embeddings", 512, most=1_000_000)),
         attention=AttentionConfig(
             num_heads=fields.size("num_attention_heads", 12, most=1024),
-            dropout=fields.share("attention_probs_dropout_prob", 0.1),
+            dropout=fields.number("attention_probs_dropout_prob", 0.1, least=0, most=MAX_RATE),
         ),
     )
-    check(config, where=where)
+    if config.dim % config.attention.num_heads:
+        raise fields.wrong("num_attention_heads", f"a divisor of hidden_size {config.dim}", config.attention.num_heads)
     pad_id = fields.size("pad_token_id", 0, least=0, most=vocab_size - 1)
     return config, {"vocab_size": vocab_size, "pad_id": pad_id, "position_offset": 0}
 

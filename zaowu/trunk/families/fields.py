@@ -34,33 +34,32 @@ class Fields:
     def size(self, name: str, default: int, *, most: int, least: int = 1) -> int:
         value = self._value(name, default)
         if type(value) is not int or not least <= value <= most:
-            raise self._wrong(name, f"a whole number from {least:,} to {most:,}", value)
+            raise self.wrong(name, f"a whole number from {least:,} to {most:,}", value)
         return value
 
-    def share(self, name: str, default: float) -> float:
-        """A number from 0 up to, but not including, 1."""
+    def number(self, name: str, default: float, *, least: float, most: float) -> float:
         value = self._value(name, default)
-        if type(value) not in (int, float) or not 0 <= value < 1:
-            raise self._wrong(name, "a number at least 0 and below 1", value)
+        if type(value) not in (int, float) or not least <= value <= most:
+            raise self.wrong(name, f"a number from {least} to {most}", value)
         return float(value)
 
     def activation(self, name: str, default: str) -> Any:
         value = self._value(name, default)
         if not isinstance(value, str) or value not in _ACTIVATIONS:
-            raise self._wrong(name, f"one of {', '.join(_ACTIVATIONS)}", value)
+            raise self.wrong(name, f"one of {', '.join(_ACTIVATIONS)}", value)
         return _ACTIVATIONS[value]
 
     def only(self, name: str, *allowed: object) -> None:
         """Refuses what our trunk does not compute; the first of `allowed` is their default."""
         value = self._value(name, allowed[0])
         if not any(type(value) is type(good) and value == good for good in allowed):
-            raise self._wrong(name, " or ".join(map(repr, allowed)), value, what_to_do="Use another base.")
+            raise self.wrong(name, " or ".join(map(repr, allowed)), value, what_to_do="Use another base.")
 
     def _value(self, name: str, default: object) -> Any:
         value = self.data.get(name)
         return default if value is None else value
 
-    def _wrong(self, name: str, expected: str, value: object, *, what_to_do: str = "") -> UserError:
+    def wrong(self, name: str, expected: str, value: object, *, what_to_do: str = "") -> UserError:
         sentence = f"{self.where}, '{name}': expected {expected}, got {shorten(repr(value))}."
         return UserError(f"{sentence} {what_to_do}".rstrip())
 
