@@ -96,7 +96,7 @@ def _table(num_rows: int, dim: int) -> nn.Embedding:
     return nn.Embedding(num_rows, dim, _weight=weight)
 
 
-def check(config: TrunkConfig) -> None:
+def check(config: TrunkConfig, *, where: str = "trunk") -> None:
     """Raises UserError, naming the setting, where sizes are not positive, absurd, or do not fit together."""
     heads, groups = config.attention.num_heads, config.attention.num_groups or config.attention.num_heads
     sizes = {
@@ -109,23 +109,23 @@ def check(config: TrunkConfig) -> None:
     }
     for name, (value, most) in sizes.items():
         if not 1 <= value <= most:
-            raise UserError(f"trunk, '{name}': expected 1 to {most:,}, got {value:,}.")
+            raise UserError(f"{where}, '{name}': expected 1 to {most:,}, got {value:,}.")
     if not 0 <= config.num_segments <= 65536:
-        raise UserError(f"trunk, 'num_segments': expected 0 to 65,536, got {config.num_segments:,}.")
+        raise UserError(f"{where}, 'num_segments': expected 0 to 65,536, got {config.num_segments:,}.")
     if config.dim % heads:
-        raise UserError(f"trunk, 'attention.num_heads': dim {config.dim} cannot be divided into {heads} heads.")
+        raise UserError(f"{where}, 'attention.num_heads': dim {config.dim} cannot be divided into {heads} heads.")
     if heads % groups:
-        raise UserError(f"trunk, 'attention.num_groups': {heads} heads cannot be divided into {groups} groups.")
+        raise UserError(f"{where}, 'attention.num_groups': {heads} heads cannot be divided into {groups} groups.")
     if config.positions.kind == "sinusoidal" and config.dim % 2:
-        raise UserError(f"trunk, 'dim': sinusoidal positions need an even width, got {config.dim}.")
+        raise UserError(f"{where}, 'dim': sinusoidal positions need an even width, got {config.dim}.")
     if config.positions.kind == "rotary" and config.dim // heads % 2:
         raise UserError(
             f"trunk, 'attention.num_heads': rotary positions need an even head width, got {config.dim // heads}."
         )
     for name, rate in (("dropout", config.dropout), ("attention.dropout", config.attention.dropout)):
         if not 0 <= rate <= MAX_RATE:
-            raise UserError(f"trunk, '{name}': expected 0 to {MAX_RATE}, got {rate}.")
+            raise UserError(f"{where}, '{name}': expected 0 to {MAX_RATE}, got {rate}.")
     if not 0 < config.norm_eps < 1:
-        raise UserError(f"trunk, 'norm_eps': expected above 0 and below 1, got {config.norm_eps}.")
+        raise UserError(f"{where}, 'norm_eps': expected above 0 and below 1, got {config.norm_eps}.")
     if config.positions.kind in ("sinusoidal", "rotary") and not 1 < config.positions.base < 1e12:
-        raise UserError(f"trunk, 'positions.base': expected above 1 and below 1e12, got {config.positions.base}.")
+        raise UserError(f"{where}, 'positions.base': expected above 1 and below 1e12, got {config.positions.base}.")
