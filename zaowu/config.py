@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 from zaowu.errors import UserError, nearest, shorten
 
@@ -132,16 +132,26 @@ def from_plain(kind: type[T], data: Any, *, where: str) -> T:
     for name, value in data.items():
         if name not in known:
             raise UserError(f"{where}: unknown setting '{name}'.{nearest(name, known)}")
-        values[name] = _checked(hints[name], value, where=f"{where}, '{name}'")
+        values[name] = checked(hints[name], value, where=f"{where}, '{name}'")
     for name, field_ in known.items():
         if name not in values and field_.default is field_.default_factory is dataclasses.MISSING:
             raise UserError(f"{where}: '{name}' is missing.")
     return kind(**values)
 
 
-def _checked(hint: Any, value: Any, *, where: str) -> Any:
+def checked(hint: Any, value: Any, *, where: str) -> Any:
+    """`value` if it is of the type `hint`, which may hold dataclasses and TypedDicts. Raises UserError otherwise."""
     if hint is Any:
         return value
+    if is_typeddict(hint):
+        if not isinstance(value, dict) or hint.__required_keys__ - value.keys():
+            names = ", ".join(sorted(hint.__required_keys__))
+            raise UserError(f"{where}: expected an object with {names}, got {shorten(value)}.")
+        hints = get_type_hints(hint)
+        return {
+            name: checked(hints[name], item, where=f"{where}, '{name}'") if name in hints else item
+            for name, item in value.items()
+        }
     if dataclasses.is_dataclass(hint):
         return from_plain(hint, value, where=where)  # type: ignore[arg-type]
     origin, args = get_origin(hint), get_args(hint)
@@ -152,21 +162,21 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
     if origin is tuple:  # tuple[X, ...]
         if not isinstance(value, (list, tuple)):
             raise UserError(f"{where}: expected a list, got {type(value).__name__}.")
-        return tuple(_checked(args[0], item, where=where) for item in value)
+        return tuple(checked(args[0], item, where=where) for item in value)
     if origin is list:
         if not isinstance(value, list):
             raise UserError(f"{where}: expected a list, got {type(value).__name__}.")
-        return [_checked(args[0], item, where=where) for item in value]
+        return [checked(args[0], item, where=where) for item in value]
     if origin is dict:  # dict[str, X]
         if not isinstance(value, dict):
             raise UserError(f"{where}: expected an object, got {type(value).__name__}.")
-        return {str(name): _checked(args[1], item, where=where) for name, item in value.items()}
+        return {str(name): checked(args[1], item, where=where) for name, item in value.items()}
     options = args if args else (hint,)
     if value is None and type(None) in options:
         return None
     inner = [option for option in options if option is not type(None)]
     if args and len(inner) == 1:  # X | None
-        return _checked(inner[0], value, where=where)
+        return checked(inner[0], value, where=where)
     for option in options:
         if option is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
             return float(value)

@@ -256,7 +256,7 @@ def test_a_full_disk_keeps_the_older_run(command, news_csv, tiny_run, small_disk
     before = snapshot(out)
     (small_disk / "filler").write_bytes(bytes(small_disk_room(small_disk) - 200_000))
     fit = ("fit", news_csv, "--test", news_csv, "--out", out, "--overwrite", "--quiet", *TINY)
-    one_sentence(command(*fit), "cannot be written", "--out")
+    one_sentence(command(*fit), "No space left", "--out")
     assert snapshot(out) == before
     assert command("predict", out, "一句话", "--quiet").code == 0
     (small_disk / "filler").unlink()

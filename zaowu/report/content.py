@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 
 @dataclass(kw_only=True)
@@ -93,3 +93,91 @@ class ReportContent:
     predict_rows_per_s: float | None = None
     peak_memory_mb: float | None = None
     model_size_mb: float | None = None
+
+
+class ColumnLine(TypedDict):
+    name: str
+    role: str
+    kind: str
+    reason: str
+
+
+class Side(TypedDict):
+    side: str
+    rows: int
+    deviation: float | None
+
+
+class LengthCounts(TypedDict):
+    edges: list[int]
+    counts: list[int]
+    median: int
+    longest: int
+    limit: int
+    over: int
+    long: str
+
+
+class HistoryPoint(TypedDict):
+    epoch: int
+    train_loss: float
+    lr: float
+    seconds: float
+    valid: dict[str, float]
+
+
+class Answer(TypedDict):
+    text: str
+    predicted: str
+    confidence: float
+
+
+class Mistake(Answer):
+    row: int
+    truth: str
+
+
+class SliceScore(TypedDict):
+    slice: str
+    value: str
+    rows: int
+    accuracy: float
+    low: float | None
+    high: float | None
+
+
+class Lead(TypedDict):
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Rows(TypedDict):
+    text: str
+    labels: list[str]
+    rows: list[int]
+
+
+class Gate(TypedDict, total=False):
+    rows: int
+    duplicates_within: int
+    duplicates_across: int
+    conflicting_labels: int
+    class_counts: dict[str, dict[str, int]]
+    skipped: dict[str, int]
+    duplicates: list[Rows]
+    conflicts: list[Rows]
+    near_labels: list[list[str]]
+
+
+SHAPES: dict[str, Any] = {  # what the plain data of a field must be, where they come from a file
+    "comparison": dict[str, Lead],
+    "columns": list[ColumnLine],
+    "findings": Gate,
+    "splits": list[Side],
+    "lengths": LengthCounts | None,
+    "history": list[HistoryPoint],
+    "mistakes": list[Mistake],
+    "predictions": list[Answer],
+    "slices": list[SliceScore],
+}

@@ -10,14 +10,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zaowu.config import FitConfig, ModelConfig, from_plain
+from zaowu.config import FitConfig, ModelConfig, checked, from_plain
 from zaowu.errors import UserError, shorten
 from zaowu.evaluate.baseline import Baselines
+from zaowu.evaluate.evaluate import Evaluation
 from zaowu.inputs import text
 from zaowu.model import Model
 from zaowu.records import schema as schemas
 from zaowu.records.records import Schema
-from zaowu.report.content import ReportContent
+from zaowu.report.content import SHAPES, ReportContent
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
 from zaowu.run.save import TOKENS, TRUNK, token_facts
@@ -79,9 +80,18 @@ def _check_columns(schema: Schema, columns: Sequence[str], *, where: str) -> Non
 
 
 def read_content(folder: Path) -> ReportContent:
-    """What the report of a run says."""
+    """What the report of a run says. Raises UserError for figures that the page could not show."""
     path = folder / "metrics.json"
-    return from_plain(ReportContent, read_json(path), where=str(path))
+    content = from_plain(ReportContent, read_json(path), where=str(path))
+    for name, shape in SHAPES.items():
+        checked(shape, getattr(content, name), where=f"{path}, '{name}'")
+    scores = {"evaluation": content.evaluation, "deleaked": content.deleaked, **content.baselines}
+    for name, found in scores.items():
+        if found is not None:
+            Evaluation.from_plain(found, where=f"{path}, '{name}'")
+    if content.lengths and len(content.lengths["edges"]) != len(content.lengths["counts"]) + 1:
+        raise UserError(f"{path}, 'lengths': expected one edge more than counts.")
+    return content
 
 
 def _model(

@@ -73,7 +73,7 @@ def load_tensors(
 def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place]) -> None:
     """Our state dict as their file: the inverse of `load_tensors`, skipped rows written as zeros.
 
-    Names of `state` that no place has are left out. Raises UserError where the file cannot be written.
+    Names of `state` that no place has are left out. Raises OSError or SafetensorError where the file cannot be written.
     """
     tensors = {}
     for theirs, place in places.items():
@@ -84,10 +84,7 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
         if place.skip:
             tensor = torch.cat((tensor.new_zeros(place.skip, *tensor.shape[1:]), tensor))
         tensors[theirs] = tensor.contiguous()
-    try:
-        save_file(tensors, path, metadata={"format": "pt"})  # their library refuses a file without it
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: could not be written ({error}).") from error
+    save_file(tensors, path, metadata={"format": "pt"})  # their library refuses a file without it
 
 
 def _find(keys: set[str], places: dict[str, Place], path: Path) -> dict[str, str]:
