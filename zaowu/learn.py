@@ -162,6 +162,18 @@ def read_base(folder: Path) -> Base:
     return Base(folder, str(model_type), trunk, facts)
 
 
+def check_choices(config: FitConfig) -> None:
+    """Whether base, size and device can be had, before any work; a base that is not here is fetched.
+
+    Raises UserError naming the flag.
+    """
+    choose_device(config.train.device)
+    if config.text.base == "none":
+        rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
+    else:
+        read_base(bases.resolve(config.text.base))
+
+
 def choose_device(name: str) -> torch.device:
     """auto: CUDA where there is one. Raises UserError for a device that is not there."""
     if name == "auto":

@@ -18,6 +18,7 @@ from zaowu.train.optim import Optimizer
 from zaowu.train.stop import Point
 
 FOLDER = "checkpoint"
+STATE = {"epoch", "batch", "step", "num_steps", "num_tokens", "num_items", "loss", "announced", "seconds", "history"}
 
 
 class Checkpoint:
@@ -63,6 +64,8 @@ class Checkpoint:
         """Fills model and optimizer; returns the best weights so far and the state. Raises UserError if damaged."""
         try:
             state = json.loads((self.path / "state.json").read_text("utf-8"))
+            if missing := STATE - set(state):
+                raise ValueError(f"state.json lacks {', '.join(sorted(missing))}")
             model.load_state_dict(load_file(self.path / "model.safetensors"))
             optimizer.load(load_file(self.path / "optimizer.safetensors"))
             best_path = self.path / "best.safetensors"

@@ -14,7 +14,7 @@ from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
 from zaowu.inputs import guessers
-from zaowu.learn import learn
+from zaowu.learn import check_choices, learn
 from zaowu.options import checked, fit_config, rare_settings, seconds
 from zaowu.progress import aligned, note, speaking
 from zaowu.records import schema as schemas
@@ -101,6 +101,7 @@ def fit(
             config = fit_config(data, text, head, training, rare_settings(settings))
             if config.text.base != "none" and config.text.size != TextConfig.size:
                 note("--size has no effect with a base; pass --base none to train from scratch.")
+        check_choices(config)
         folder = place(out, name=name, overwrite=overwrite, resume=resume)
         return _fit(path, config, folder=folder, resume=resume, lang=language(lang))
 

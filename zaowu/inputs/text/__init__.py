@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 KIND = "text"
 LENGTH_BINS = 12
-MAX_TRAIN_WINDOWS = 8  # of one very long record in one epoch; prediction reads every window
+MAX_TRAIN_WINDOWS = 8  # of one very long record in one epoch
+MAX_WINDOWS = 64  # of one record in prediction: some 30,000 tokens, evenly spread over the text
 
 
 def guess(values: pl.Series) -> str | None:
@@ -105,14 +106,15 @@ class Input:
     def features(self, *values: Sequence[str], training: bool = False) -> list[Item]:
         """One item per record, or one per window of a record that is longer than `max_tokens`.
 
-        values: one sequence per column, in the order of `columns`. training: at most `MAX_TRAIN_WINDOWS` windows
-        a record, evenly spread.
+        values: one sequence per column, in the order of `columns`. A record has at most
+        `MAX_WINDOWS` of them, `MAX_TRAIN_WINDOWS` in training, evenly spread over its text.
         """
         items: list[Item] = []
         for record, ids in enumerate(self.codec.encode(*values)):
             windows = self.windows(ids)
-            if training and len(windows) > MAX_TRAIN_WINDOWS:
-                chosen = np.linspace(0, len(windows) - 1, MAX_TRAIN_WINDOWS).round().astype(int)
+            most = MAX_TRAIN_WINDOWS if training else MAX_WINDOWS
+            if len(windows) > most:
+                chosen = np.linspace(0, len(windows) - 1, most).round().astype(int)
                 windows = [windows[i] for i in chosen]
             items.extend(Item({"ids": window}, record, 1 / len(windows)) for window in windows)
         return items
