@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -38,10 +39,9 @@ def desk(tmp_path, news, tiny_base, monkeypatch) -> Path:
 
     With it the examples run as they are printed: the same commands, no network, a few seconds.
     """
-    from conftest import write_csv
-
-    write_csv(tmp_path / "news.csv", news[:48], header=("title", "topic"))
-    write_csv(tmp_path / "more.csv", news[48:72], header=("title", "topic"))
+    for name, rows in (("news.csv", news[:48]), ("more.csv", news[48:72])):
+        with (tmp_path / name).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("title", "topic"), *rows])
     place = tmp_path / "home" / "bases" / DEFAULT
     place.mkdir(parents=True)
     for path in tiny_base.iterdir():
