@@ -57,7 +57,7 @@ def test_it_goes_the_whole_way(name, tiny_base, news_csv, tmp_path, monkeypatch)
 
     def small(data, **settings):
         seen.update(settings, data=data)
-        return real(str(news_csv), base=str(tiny_base), epochs=1, **settings)
+        return real(str(news_csv), base=str(tiny_base), **{**settings, "epochs": 1})
 
     monkeypatch.setattr(module, "fit", small)
     run, predictions = module.demo(out=tmp_path / "run", quiet=True)
