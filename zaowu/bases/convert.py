@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from zaowu.bases import e5_file, unigram
-from zaowu.bases.cache import CONVERSION, RECEIPT
+from zaowu.bases.cache import CONVERSION, RECEIPT, sha256
 from zaowu.bases.names import Base
 
 MIT = """\
@@ -147,14 +146,6 @@ def write_receipt(base: Base, out: Path) -> None:
             "sha256": {path.name: sha256(path) for path in paths},
         },
     )
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def notice(base: Base) -> str:

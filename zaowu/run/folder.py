@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from zaowu.bases.cache import sha256
 from zaowu.errors import UserError, shorten
 
 MANIFEST = "zaowu.json"
@@ -128,11 +128,6 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
         if path.is_file() and path.relative_to(folder).parts[0] not in UNLISTED
     }
     write_json(folder / MANIFEST, {"format": FORMAT, **manifest, "files": files})
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def opened(folder: Path) -> dict[str, Any]:

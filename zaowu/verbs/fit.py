@@ -131,7 +131,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
             assert prepared.test is not None
             found = learned.predict(prepared.test, label="scoring")
             scored = Scored(prepared.test, found, baselines.predict(_inputs(prepared.test)))
-        run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
+    run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
     run.save(folder, lang=lang)
     if not run.stopped:  # only now: were the disk full, training could still go on from it
         Checkpoint(folder).remove()
