@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from zaowu.errors import UserError
-from zaowu.records import encoding
 from zaowu.records.read import read
+from zaowu.records.reading import encoding
 
 ROWS = [("好球，进了", "体育"), ("芯片发布", "科技"), ("两队\n战平", "体育")]
 CSV = 'text,label\n"好球，进了",体育\n芯片发布,科技\n"两队\n战平",体育\n'

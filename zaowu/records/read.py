@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from zaowu.errors import UserError, nearest, shorten
-from zaowu.records import bad_rows, delimited, dialect, encoding, frames
+from zaowu.records import bad_rows
+from zaowu.records.reading import delimited, dialect, encoding, frames
 from zaowu.records.records import BadRow, Table
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")

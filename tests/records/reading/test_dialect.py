@@ -7,7 +7,7 @@ import random
 import pytest
 
 from zaowu.errors import UserError
-from zaowu.records.dialect import column_names, sniff, why_no_header
+from zaowu.records.reading.dialect import column_names, sniff, why_no_header
 
 TOPICS = ["体育", "科技", "财经", "娱乐", "教育"]
 HEADERS = [

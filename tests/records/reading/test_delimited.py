@@ -9,8 +9,8 @@ import random
 import numpy as np
 import pytest
 
-from zaowu.records import delimited
-from zaowu.records.delimited import Dialect, is_clean, parse, scan, split_record
+from zaowu.records.reading import delimited
+from zaowu.records.reading.delimited import Dialect, is_clean, parse, scan, split_record
 
 PIECES = ["a", "b", '"', '""', ",", "\n", "\r\n", "é", "中", '"x"', ',"', " ", '"\n', "\r", "，"]
 

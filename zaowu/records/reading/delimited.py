@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from zaowu.errors import shorten
-from zaowu.records.encoding import MARK
+from zaowu.records.reading.encoding import MARK
 from zaowu.records.records import BadRow
 
 MAX_RECORD_CHARS = 1 << 28  # a quoted field that is longer is taken for one that was never closed

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from zaowu.errors import UserError, shorten
-from zaowu.records.encoding import MARK
+from zaowu.records.reading.encoding import MARK
 from zaowu.records.records import BadRow, Table
 
 

@@ -9,7 +9,7 @@ from statistics import median
 
 from zaowu.errors import UserError, shorten
 from zaowu.records import names
-from zaowu.records.delimited import Dialect, split_record
+from zaowu.records.reading.delimited import Dialect, split_record
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}  # the first wins among equals
 NO_SEPARATOR = "\x1f"  # stands in no text: the file has one column
