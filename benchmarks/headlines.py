@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    records = prepare(str(args.data), DataConfig(target="topic"), guessers=guessers()).whole
+    records = prepare(str(args.data), DataConfig(target=("topic",)), guessers=guessers()).whole
     places = folds(records, NUM_FOLDS)
     for fold in args.folds:
         for method in args.methods:

@@ -66,7 +66,7 @@ def main() -> None:
 def grid(path: Path, args: argparse.Namespace) -> list[dict]:
     """The rule's choice first, then the points around it."""
     with speaking(quiet=True):
-        rows = len(prepare(str(path), DataConfig(target="label"), guessers=guessers()).train)
+        rows = len(prepare(str(path), DataConfig(target=("label",)), guessers=guessers()).train)
     rows = min(rows, args.rows or rows)
     own = fill(TrainConfig(), num_records=rows, from_base=args.base != "none")
     points = []
@@ -79,7 +79,7 @@ def grid(path: Path, args: argparse.Namespace) -> list[dict]:
 
 def measure(data: Path, name: str, point: dict, *, seed: int, args: argparse.Namespace) -> dict:
     """Trains once; scores on validation (to choose by) and on the test file (to report)."""
-    settings = DataConfig(target="label", test=str(data / f"{name}.test.csv"))
+    settings = DataConfig(target=("label",), test=str(data / f"{name}.test.csv"))
     with speaking(quiet=True):
         prepared = thinned(
             prepare(str(data / f"{name}.train.csv"), settings, guessers=guessers(), cross_validate_below=0), args.rows

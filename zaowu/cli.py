@@ -44,7 +44,9 @@ def zaowu(
 
 COLUMNS, TRAINING, MODEL, COMMON = "Columns and rows", "Training", "Model", "Everywhere"
 
-Target = Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=COLUMNS)]
+Target = Annotated[
+    list[str] | None, typer.Option(help="A column to predict; repeat for several.", rich_help_panel=COLUMNS)
+]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option("--column", help="What a column is, as NAME:kind=text.", rich_help_panel=COLUMNS, metavar="NAME:k=v"),
@@ -81,6 +83,9 @@ def fit(
     column: ColumnOption = None,
     ignore: Ignore = None,
     group: Group = None,
+    weight: Annotated[
+        str | None, typer.Option(help="A column that says how much a row counts.", rich_help_panel=COLUMNS)
+    ] = None,
     slices: Annotated[
         list[str] | None, typer.Option("--slice", help="Report scores by this column.", rich_help_panel=COLUMNS)
     ] = None,
@@ -130,6 +135,7 @@ def fit(
         columns=column or (),
         ignore=ignore or (),
         group=group,
+        weight=weight,
         slices=slices or (),
         valid=valid,
         test=test,

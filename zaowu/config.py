@@ -82,10 +82,11 @@ class TrainConfig:
 class DataConfig:
     """Which columns mean what, and which rows are used for what. Paths are kept as text."""
 
-    target: str | None = None
+    target: tuple[str, ...] = ()  # empty: guessed
     columns: dict[str, str] = field(default_factory=dict)  # name -> kind, overriding the guess
     ignore: tuple[str, ...] = ()
     group: str | None = None
+    weight: str | None = None
     slices: tuple[str, ...] = ()
     valid: str | None = None
     test: str | None = None

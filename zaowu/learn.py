@@ -1,17 +1,18 @@
-"""Records and settings -> a trained model: base, input, target, model and loop in one call."""
+"""Records and settings -> a trained model: base, input, targets, model and loop in one call."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from zaowu import bases
+from zaowu import bases, targets
 from zaowu.config import FitConfig, ModelConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.evaluate.predict import predict
@@ -19,7 +20,6 @@ from zaowu.inputs import text
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records.records import Records
-from zaowu.targets.category import Category, CategoryPrediction
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.loop import Part, Training, train
@@ -31,11 +31,14 @@ TOKENS = "embedders.text.weight"  # the token table's name in our state
 
 @dataclass
 class Learned:
-    """A trained model with everything that came with it. model_type: what others call the shape of its trunk."""
+    """A trained model with everything that came with it.
+
+    targets: column -> its `Target`. model_type: what others call the shape of its trunk.
+    """
 
     model: Model
     source: text.Input
-    target: Category
+    targets: dict[str, Any]
     training: Training
     config: TrainConfig
     model_type: str
@@ -44,13 +47,30 @@ class Learned:
     threads: int
     predict_rows_per_s: float | None = None
 
-    def predict(self, records: Records, *, label: str = "predicting") -> CategoryPrediction:
+    def outputs(self, records: Records, *, label: str = "predicting") -> dict[str, np.ndarray]:
+        """Target column -> raw outputs, (N, ...), of each record."""
         values = [records.values(name) for name in self.source.columns]
         start = time.monotonic()
         items = self.source.features(*values)
         outputs = predict(self.model, self.source, items, num_records=len(records), label=label)
         self.predict_rows_per_s = len(records) / max(1e-9, time.monotonic() - start)
-        return self.target.decode(outputs)
+        return outputs
+
+    def predict(self, records: Records, *, label: str = "predicting") -> dict[str, Any]:
+        """Target column -> its prediction."""
+        return {name: self.targets[name].decode(raw) for name, raw in self.outputs(records, label=label).items()}
+
+    def tune(self, outputs: Mapping[str, np.ndarray], records: Records) -> None:
+        """Lets the targets set their thresholds and intervals by `records`, none of which the model learned from."""
+        self.targets = tuned(self.targets, outputs, records)
+        self.model.targets = self.targets
+
+
+def tuned(targets: Mapping[str, Any], outputs: Mapping[str, np.ndarray], records: Records) -> dict[str, Any]:
+    """Each target with what rows that the model has not learned from say; those without a label say nothing."""
+    return {
+        name: target.tuned(outputs[name], target.features(records.values(name))) for name, target in targets.items()
+    }
 
 
 def learn(
@@ -58,19 +78,16 @@ def learn(
     valid: Records | None,
     config: FitConfig,
     *,
-    classes: Sequence[str] | None = None,
+    known: Records | None = None,
     checkpoint: Checkpoint | None = None,
     label: str = "training",
 ) -> Learned:
     """Trains on `records`; `valid` chooses the epoch (None: the last one is kept).
 
-    classes: labels that the target must know even if no training record has them.
+    known: records whose labels the targets must know even if no training record has them.
     """
-    schema = records.schema
-    assert schema.target is not None
-    columns = [column.name for column in schema.inputs]
+    columns = [column.name for column in records.schema.inputs]
     values = [records.values(name) for name in columns]
-    labels = records.values(schema.target.name)
     folder = None if config.text.base == "none" else bases.resolve(config.text.base)
     num_rows = len(records)
     settings = rule.fill(config.train, num_records=num_rows, from_base=folder is not None)
@@ -90,27 +107,23 @@ def learn(
         long=config.text.long,
         num_pieces=config.text.num_pieces,
     )
-    target = Category.fit(
-        [*labels, *(classes or ())],
-        label_smoothing=settings.label_smoothing,
-        class_weights=settings.class_weights,
-    )
-    model = Model({source.kind: source}, target, ModelConfig(trunk=trunk, head=config.head))
+    answers = fit_targets(records, settings, known=known)
+    model = Model({source.kind: source}, answers, ModelConfig(trunk=trunk, head=config.head))
     model.initialise(settings.seed)
     if base is not None:
         base.load(model, source, kept)
     model.to(device)
-    part = _part(source, records, labels, training=True)
+    part = _part(source, records, answers, training=True)
     lengths = source.lengths(part.items, num_rows)
     if lengths.over:
         treatment = "read in windows, averaged" if lengths.long == "window" else "cut there"
         note(f"{lengths.over} of {num_rows} texts are longer than {lengths.limit} tokens: {treatment}.")
-    validation = None if valid is None else _part(source, valid, valid.values(schema.target.name))
+    validation = None if valid is None else _part(source, valid, answers)
     training = train(model, source, part, validation, settings, checkpoint=checkpoint, label=label)
-    return Learned(
+    learned = Learned(
         model=model,
         source=source,
-        target=target,
+        targets=answers,
         training=training,
         config=settings,
         model_type=base.model_type if base else "bert",
@@ -118,6 +131,25 @@ def learn(
         lengths=lengths,
         threads=torch.get_num_threads(),
     )
+    if valid is not None and not training.stopped:
+        learned.tune(learned.outputs(valid, label="validating"), valid)
+    return learned
+
+
+def fit_targets(records: Records, config: TrainConfig, *, known: Records | None = None) -> dict[str, Any]:
+    """Target column -> its `Target`, which knows the labels of `records` and of `known`."""
+    found = {}
+    for column in records.schema.named("target"):
+        try:
+            found[column.name] = targets.find(column.kind, where=f"column '{column.name}'").fit(
+                records.values(column.name),
+                also=() if known is None else known.values(column.name),
+                label_smoothing=config.label_smoothing,
+                class_weights=config.class_weights,
+            )
+        except UserError as error:
+            raise UserError(f"{records.source}, column '{column.name}': {error}") from None
+    return found
 
 
 @dataclass(frozen=True)
@@ -186,6 +218,10 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"--device: expected auto, cpu or cuda, got '{name}'.") from None
 
 
-def _part(source: text.Input, records: Records, labels: Sequence[str], *, training: bool = False) -> Part:
-    items = source.features(*(records.values(name) for name in source.columns), training=training)
-    return Part(items=items, labels=labels, ids=records.ids)
+def _part(source: text.Input, records: Records, names: Iterable[str], *, training: bool = False) -> Part:
+    return Part(
+        items=source.features(*(records.values(name) for name in source.columns), training=training),
+        labels={name: records.values(name) for name in names},
+        ids=records.ids,
+        weights=records.weights,
+    )

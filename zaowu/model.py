@@ -1,35 +1,37 @@
-"""Inputs, trunk and target joined: the only file that knows all three."""
+"""Inputs, trunk and targets joined: the only file that knows all three."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zaowu.batching.batch import Batch
 from zaowu.config import ModelConfig
-from zaowu.targets import LossSum
+from zaowu.targets import LossSum, Target
 from zaowu.trunk.transformer.encoder import Encoder
 
 MIN_REAL = 1e-9
 
 
 class Model(nn.Module):
-    """Columns go in, one Transformer thinks, an answer comes out.
+    """Columns go in, one Transformer thinks, an answer comes out for every target.
 
-    inputs: column group -> its `Input`; target: the answer's object. Both give this model its first and last part.
+    inputs: column group -> its `Input`; targets: column -> its `Target`. They give this model its first and last
+    parts; `heads` stand in the order of the targets.
     """
 
-    def __init__(self, inputs: Mapping[str, Any], target: Any, config: ModelConfig) -> None:
+    def __init__(self, inputs: Mapping[str, Any], targets: Mapping[str, Target], config: ModelConfig) -> None:
         super().__init__()
         dim = config.trunk.dim
-        self.config, self.target = config, target
+        self.config, self.targets = config, dict(targets)
         self.embedders = nn.ModuleDict({group: given.embedder(dim) for group, given in inputs.items()})
         self.trunk = Encoder(config.trunk)
         self.pooler = nn.Linear(dim, dim) if config.head == "first" else None
-        self.head = target.head(dim)
+        self.heads = nn.ModuleList(target.head(dim) for target in targets.values())
 
     def states(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
         """The trunk's last states, (B, T, D). seed: of this step's dropout, one or (B,); None means none."""
@@ -50,13 +52,21 @@ class Model(nn.Module):
         real = mask.unsqueeze(-1).to(states.dtype)  # (B, T, 1)
         return (states * real).sum(1) / real.sum(1).clamp(min=MIN_REAL)
 
-    def forward(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
-        """The target's raw outputs, (B, C) for a category."""
-        return self.head(self.pool(self.states(batch, seed=seed), batch.mask))
+    def forward(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, Tensor]:
+        """Target column -> that target's raw outputs, (B, C) for a category of C classes."""
+        pooled = self.pool(self.states(batch, seed=seed), batch.mask)
+        return {name: head(pooled) for name, head in zip(self.targets, self.heads, strict=True)}
 
     def loss(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, LossSum]:
-        """Named sums and counts; the loop divides once, over micro-batches and ranks together."""
-        return self.target.loss(self(batch, seed=seed), batch)
+        """Sums and counts by target column; the loop divides once, over micro-batches and ranks together."""
+        return {
+            name: self.targets[name].loss(outputs, batch.targets[name], batch.weights * batch.target_mask[name])
+            for name, outputs in self(batch, seed=seed).items()
+        }
+
+    def decode(self, outputs: Mapping[str, Tensor | np.ndarray]) -> dict[str, Any]:
+        """Target column -> its prediction."""
+        return {name: self.targets[name].decode(raw) for name, raw in outputs.items()}
 
     def initialise(self, seed: int) -> None:
         """Fresh weights from `seed` alone: normal with deviation 0.02 for matrices, as BERT; zero biases."""

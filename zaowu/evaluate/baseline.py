@@ -1,4 +1,4 @@
-"""The cheap methods beside the model: the majority class, and TF-IDF with a linear classifier at its best.
+"""The cheap methods beside the model: the same answer for every record, and TF-IDF with a linear model at its best.
 
 They learn from training rows and are tuned on validation rows, or within training; test rows choose nothing.
 """
@@ -18,13 +18,13 @@ from zaowu.errors import UserError, shorten
 from zaowu.evaluate.linear import Linear, Trial, best_scale, choose_linear, fit_linear
 from zaowu.inputs.text.tfidf import MAX_CHARACTERS as LONGEST, TfidfFeatures
 from zaowu.progress import note
-from zaowu.targets.category import Category, CategoryPrediction
+from zaowu.targets import answered
 
-MAJORITY, TFIDF = "majority", "tfidf_linear"  # the names of the two, everywhere
+TFIDF = "tfidf_linear"  # the name of the method, everywhere
 MAX_ROWS = 200_000
 MAX_CHARACTERS = 20_000_000
 MAX_FEATURES = 300_000
-MAX_WEIGHTS = 20_000_000  # features x classes
+MAX_WEIGHTS = 20_000_000  # features x outputs
 ENOUGH_VALID = 200  # fewer validation rows choose badly: training is split against itself instead
 NUM_FOLDS = 4
 TUNING_ROWS = 20_000
@@ -32,51 +32,85 @@ MANY_ROWS = 4_000  # from here on one fold is enough to choose by
 PORTION = 50_000  # rows that are turned into features at a time
 
 Texts = Mapping[str, Sequence[str]]  # text column -> N texts
+Labels = Mapping[str, Sequence]  # target column -> N labels
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Both methods for one target. prior: (C,) float32 outputs, the same for every record.
+
+    plain, tuned: the target as the first and as the second method decode with it.
+    """
+
+    plain: Any
+    tuned: Any
+    prior: np.ndarray
+    linear: Linear
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """Both methods, fitted. features: text column -> its features, side by side in this order.
+    """Both methods, fitted, for every target column.
 
-    shares: (C,) float32, of the classes in training. rows: how many rows the linear model was fitted on.
+    features: text column -> its features, side by side in this order. rows: how many rows they were fitted on.
     """
 
-    target: Category
+    answerers: dict[str, Answerer]
     features: dict[str, TfidfFeatures]
-    shares: np.ndarray
-    linear: Linear
     rows: int
 
-    def predict(self, inputs: Texts) -> dict[str, CategoryPrediction]:
-        """Name of the method -> its answers. Columns that it was not fitted on are not looked at."""
+    def outputs(self, inputs: Texts) -> dict[str, np.ndarray]:
+        """Target column -> (N, C) float32 of the linear model. Columns it was not fitted on are not looked at."""
         num_rows = len(inputs[next(iter(self.features))])
-        logits = np.empty((num_rows, len(self.shares)), np.float32)
+        outputs = {
+            name: np.empty((num_rows, len(answerer.prior)), np.float32) for name, answerer in self.answerers.items()
+        }
         for start in range(0, num_rows, PORTION):
             part = {name: inputs[name][start : start + PORTION] for name in self.features}
-            logits[start : start + PORTION] = self.linear.logits(_matrix(self.features, part))
-        return {
-            MAJORITY: CategoryPrediction(np.tile(self.shares, (num_rows, 1)), self.target.classes),
-            TFIDF: self.target.decode(logits),
-        }
+            matrix = _matrix(self.features, part)
+            for name, answerer in self.answerers.items():
+                outputs[name][start : start + PORTION] = answerer.linear.outputs(matrix)
+        return outputs
+
+    def predict(self, inputs: Texts) -> dict[str, dict[str, Any]]:
+        """Target column -> name of the method -> its answers."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, raw in self.outputs(inputs).items():
+            own = self.answerers[name]
+            found[name] = {
+                own.plain.prior_name: own.plain.decode(np.tile(own.prior, (len(raw), 1))),
+                TFIDF: own.tuned.decode(raw),
+            }
+        return found
 
     def save(self, folder: Path) -> None:
         """Writes `baseline.safetensors` and `baseline.json` into the folder."""
         from safetensors.numpy import save_file
 
-        tensors = {"shares": self.shares, "weight": self.linear.weight, "bias": self.linear.bias}
-        columns = []
+        tensors: dict[str, np.ndarray] = {}
+        columns, answers = [], []
+        for number, (name, own) in enumerate(self.answerers.items()):
+            tensors |= {
+                f"prior.{number}": own.prior,
+                f"weight.{number}": own.linear.weight,
+                f"bias.{number}": own.linear.bias,
+            }
+            answers.append(
+                {
+                    "name": name,
+                    "kind": own.plain.name,
+                    "plain": own.plain.state(),
+                    "tuned": own.tuned.state(),
+                    "scale": own.linear.scale,
+                    "strength": own.linear.strength,
+                }
+            )
         for number, (name, features) in enumerate(self.features.items()):
             vocabularies, idf = features.state()
             columns.append({"name": name, "vocabularies": vocabularies})
             tensors |= {f"idf.{number}.{view}": array for view, array in idf.items()}
-        state = {
-            "target": {"name": self.target.name, "state": self.target.state()},
-            "scale": self.linear.scale,
-            "strength": self.linear.strength,
-            "rows": self.rows,
-            "columns": columns,
-        }
         save_file(tensors, folder / "baseline.safetensors")
+        state = {"rows": self.rows, "columns": columns, "answers": answers}
         (folder / "baseline.json").write_text(json.dumps(state), encoding="utf-8")
 
     @classmethod
@@ -97,63 +131,74 @@ class Baselines:
 
 def fit_baselines(
     inputs: Texts,
-    target: Category,
-    labels: Sequence[str],
-    valid: tuple[Texts, Sequence[str]] | None = None,
+    goals: Mapping[str, Any],
+    labels: Labels,
+    valid: tuple[Texts, Labels] | None = None,
     *,
     seed: int = 0,
 ) -> Baselines:
-    """Fits both methods on training rows; those whose label the target does not know are left out.
+    """Fits both methods on training rows, for each target on those that have an answer.
 
-    inputs: at least one text column. labels: N labels. valid: texts and labels of the validation rows.
-    More rows than the linear model can take in about two minutes are thinned out by chance, which a note says.
+    inputs: at least one text column. goals: target column -> its target. labels: N labels of each. valid: texts and
+    labels of the validation rows. More rows than the linear model can take in about two minutes are thinned out by
+    chance, which a note says.
     """
-    codes = target.encode(labels)
-    counts = np.bincount(codes[codes >= 0], minlength=target.num_classes)
-    assert counts.any(), "no training row has a label that the target knows"
-    rows = _thinned(np.flatnonzero(codes >= 0), inputs, seed=seed)
-    inputs, codes = _take(inputs, rows), codes[rows]
-    features, matrix = _fit_features(inputs, target)
-    some = np.random.default_rng(seed).permutation(len(rows))[:TUNING_ROWS]
-    held = None if valid is None else _known(valid, target)
-    if held is None:
-        trials = _trials_within(_take(inputs, some), codes[some], target)
-    else:
-        held_matrix, held_codes = _matrix(features, held[0]), held[1]
-        trials = [Trial(matrix[some], codes[some], held_matrix, held_codes)]
-    strength, scale = choose_linear(trials, target, seed=seed)
-    linear = fit_linear(matrix, codes, target, strength=strength, scale=scale, seed=seed)
-    if held is not None and len(some) < len(rows):
-        linear = replace(linear, scale=best_scale(linear.logits(held_matrix) / scale, held_codes, target))
-    return Baselines(target, features, (counts / counts.sum()).astype(np.float32), linear, len(rows))
+    answers = {name: target.features(labels[name]) for name, target in goals.items()}
+    known = np.stack([answered(own) for own in answers.values()])  # (targets, N)
+    assert known.any(axis=1).all(), "a target has no answer that it knows"
+    rows = _thinned(np.flatnonzero(known.any(axis=0)), inputs, seed=seed)
+    features, matrix = _fit_features(_take(inputs, rows), sum(target.num_outputs for target in goals.values()))
+    answerers = {}
+    for place, (name, target) in enumerate(goals.items()):
+        own = np.flatnonzero(known[place][rows])  # among the rows of `matrix`
+        chosen = rows[own]
+        tuning = np.random.default_rng(seed).permutation(len(own))[:TUNING_ROWS]
+        held = None if valid is None else _known(valid, name, target)
+        if held is None:
+            trials = _trials_within(inputs, labels[name], answers[name], chosen[tuning], target)
+        else:
+            held_rows, held_answers, held_labels = held
+            held_matrix = _matrix(features, _take(valid[0], held_rows))  # type: ignore[index]
+            some = own[tuning]
+            trials = [Trial(matrix[some], answers[name][rows[some]], held_matrix, held_answers, held_labels)]
+        strength, scale, tuned = choose_linear(trials, target, seed=seed)
+        linear = fit_linear(matrix[own], answers[name][chosen], target, strength=strength, scale=scale, seed=seed)
+        if held is not None and len(tuning) < len(own):
+            raw = linear.outputs(held_matrix) / np.float32(scale)
+            linear = replace(linear, scale=best_scale(raw, held_answers, target))
+            tuned = target.tuned(linear.outputs(held_matrix), held_answers)
+        answerers[name] = Answerer(target, tuned, target.prior(answers[name][known[place]]), linear)
+    return Baselines(answerers, features, len(rows))
 
 
-def _known(valid: tuple[Texts, Sequence[str]], target: Category) -> tuple[Texts, np.ndarray] | None:
-    """Texts and (N,) classes of the validation rows whose label the target knows; None if they are too few."""
-    codes = target.encode(valid[1])
-    rows = np.flatnonzero(codes >= 0)
+def _known(valid: tuple[Texts, Labels], name: str, target: Any) -> tuple[np.ndarray, np.ndarray, list] | None:
+    """Rows of the validation set that have an answer, their answers and labels; None if they are too few."""
+    answers = target.features(valid[1][name])
+    rows = np.flatnonzero(answered(answers))
     rows = rows[:: 1 + len(rows) // TUNING_ROWS]  # evenly, for a file may be sorted by its labels
-    return (_take(valid[0], rows), codes[rows]) if len(rows) >= ENOUGH_VALID else None
+    return (rows, answers[rows], [valid[1][name][i] for i in rows.tolist()]) if len(rows) >= ENOUGH_VALID else None
 
 
-def _trials_within(inputs: Texts, codes: np.ndarray, target: Category) -> list[Trial]:
-    """Training split against itself: four folds, of many rows only the first. Every class is spread evenly.
+def _trials_within(inputs: Texts, labels: Sequence, answers: np.ndarray, rows: np.ndarray, target: Any) -> list[Trial]:
+    """Training split against itself: four folds, of many rows only the first. Classes are spread evenly.
 
-    The rows are in random order. Each trial learns its own features. Otherwise it would know the grams of the rows
+    rows: in random order. Each trial learns its own features. Otherwise it would know the grams of the rows
     that it is judged by, their distances would be shorter than a new text's, and the scale would be too sure.
     """
-    folds = np.empty(len(codes), np.int64)
-    folds[np.argsort(codes, kind="stable")] = np.arange(len(codes)) % NUM_FOLDS
+    folds = np.empty(len(rows), np.int64)
+    by_class = np.argsort(answers[rows], kind="stable") if answers.ndim == 1 else np.arange(len(rows))
+    folds[by_class] = np.arange(len(rows)) % NUM_FOLDS
     trials = []
-    for fold in range(min(NUM_FOLDS, len(codes)) if len(codes) < MANY_ROWS else 1):
-        held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        features, matrix = _fit_features(_take(inputs, rest), target)
-        trials.append(Trial(matrix, codes[rest], _matrix(features, _take(inputs, held)), codes[held]))
+    for fold in range(min(NUM_FOLDS, len(rows)) if len(rows) < MANY_ROWS else 1):
+        held, rest = rows[folds == fold], rows[folds != fold]
+        features, matrix = _fit_features(_take(inputs, rest), target.num_outputs)
+        held_matrix = _matrix(features, _take(inputs, held))
+        trials.append(Trial(matrix, answers[rest], held_matrix, answers[held], [labels[i] for i in held]))
     return trials
 
 
-def _fit_features(inputs: Texts, target: Category) -> tuple[dict[str, TfidfFeatures], Any]:
-    most = min(MAX_FEATURES, MAX_WEIGHTS // target.num_classes) // len(inputs)
+def _fit_features(inputs: Texts, num_outputs: int) -> tuple[dict[str, TfidfFeatures], Any]:
+    most = min(MAX_FEATURES, MAX_WEIGHTS // num_outputs) // len(inputs)
     features, blocks = {}, []
     for name, texts in inputs.items():
         features[name], block = TfidfFeatures.fit(texts, max_features=most)
@@ -188,38 +233,49 @@ def _stacked(blocks: list[Any]) -> Any:
 
 
 def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Baselines:
-    names = {"target", "scale", "strength", "rows", "columns"}
-    if not isinstance(state, dict) or state.keys() != names:
-        raise UserError(f"{where}: expected an object of {', '.join(sorted(names))}, got {shorten(state)}.")
-    for name in ("scale", "strength", "rows"):
-        if type(state[name]) not in (int, float) or not 0 < state[name] < 1e12:
-            raise UserError(f"{where}, '{name}': expected a number above 0, got {shorten(state[name])}.")
-    saved = state["target"]
-    if not isinstance(saved, dict) or saved.keys() != {"name", "state"}:
-        raise UserError(f"{where}, 'target': expected an object of name and state, got {shorten(saved)}.")
-    target = targets.load(saved["name"], saved["state"], where=f"{where}, 'target'")
-    if not isinstance(state["columns"], list) or not state["columns"]:
-        raise UserError(f"{where}, 'columns': expected a list of columns, got {shorten(state['columns'])}.")
+    rows = _field(state, "rows", int, where)
+    if not 0 < rows < 1e12:
+        raise UserError(f"{where}, 'rows': expected a number above 0, got {shorten(rows)}.")
     features: dict[str, TfidfFeatures] = {}
-    for number, column in enumerate(state["columns"]):
-        if not isinstance(column, dict) or column.keys() != {"name", "vocabularies"}:
-            raise UserError(f"{where}, 'columns': expected objects of name and vocabularies.")
-        if type(column["name"]) is not str or column["name"] in features:
-            raise UserError(f"{where}, 'columns': expected different names, got {shorten(column['name'])}.")
+    for number, column in enumerate(_field(state, "columns", list, where)):
+        name = _field(column, "name", str, f"{where}, 'columns'")
+        if name in features:
+            raise UserError(f"{where}, 'columns': expected different names, got {shorten(name)} twice.")
         prefix = f"idf.{number}."
-        idf = {name[len(prefix) :]: array for name, array in tensors.items() if name.startswith(prefix)}
-        features[column["name"]] = TfidfFeatures.from_state(
-            column["vocabularies"], idf, where=f"{where}, column '{shorten(column['name'])}'"
+        idf = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
+        features[name] = TfidfFeatures.from_state(
+            column.get("vocabularies"), idf, where=f"{where}, column '{shorten(name)}'"
         )
     num_features = sum(feature.num_features for feature in features.values())
-    shapes = {
-        "shares": (target.num_classes,),
-        "weight": (target.num_classes, num_features),
-        "bias": (target.num_classes,),
-    }
-    for name, shape in shapes.items():
-        array = tensors.get(name)
-        if array is None or array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-            raise UserError(f"{where}: its sizes do not fit baseline.safetensors: expected '{name}' of {shape}.")
-    linear = Linear(tensors["weight"], tensors["bias"], float(state["scale"]), float(state["strength"]))
-    return Baselines(target, features, tensors["shares"], linear, int(state["rows"]))
+    answerers: dict[str, Answerer] = {}
+    for number, answer in enumerate(_field(state, "answers", list, where)):
+        name, kind = (_field(answer, key, str, f"{where}, 'answers'") for key in ("name", "kind"))
+        plain, tuned = (
+            targets.load(kind, answer.get(key), where=f"{where}, '{shorten(name)}', '{key}'")
+            for key in ("plain", "tuned")
+        )
+        scale, strength = (_field(answer, key, float, f"{where}, 'answers'") for key in ("scale", "strength"))
+        if not (0 < scale < 1e12 and 0 < strength < 1e12) or tuned.num_outputs != plain.num_outputs:
+            raise UserError(f"{where}, '{shorten(name)}': expected a scale and a strength above 0.")
+        shapes = {"prior": (), "weight": (num_features,), "bias": ()}
+        found = [
+            _array(tensors.get(f"{key}.{number}"), key, (plain.num_outputs, *shape), where)
+            for key, shape in shapes.items()
+        ]
+        answerers[name] = Answerer(plain, tuned, found[0], Linear(found[1], found[2], scale, strength))
+    if not features or not answerers:
+        raise UserError(f"{where}: expected at least one column and one answer.")
+    return Baselines(answerers, features, rows)
+
+
+def _field(data: Any, name: str, kind: type, where: str) -> Any:
+    value = data.get(name) if isinstance(data, dict) else None
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise UserError(f"{where}, '{name}': expected {kind.__name__}, got {shorten(value)}.")
+    return value
+
+
+def _array(array: np.ndarray | None, name: str, shape: tuple[int, ...], where: str) -> np.ndarray:
+    if array is None or array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+        raise UserError(f"{where}: its sizes do not fit baseline.safetensors: expected '{name}' of {shape}.")
+    return array

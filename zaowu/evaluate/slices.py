@@ -1,4 +1,4 @@
-"""Where a model is weak: its accuracy by length, by class and by the values of a column, and its worst mistakes."""
+"""Where a model is weak: how good its answers are by length, by class and by the values of a column."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zaowu.metrics import wilson_interval
+from zaowu.metrics import mean_interval, wilson_interval
 from zaowu.targets import Score
-from zaowu.targets.category import CategoryPrediction
 
 MAX_SLICES = 12  # of one column
 MIN_ROWS = 5  # fewer say nothing
@@ -18,28 +17,17 @@ MIN_ROWS = 5  # fewer say nothing
 
 @dataclass(frozen=True)
 class Slice:
-    """The records that share something. accuracy: with Wilson's 95 % interval, which holds for few rows too."""
+    """The records that share something. score: the mean of their figures with its 95 % interval."""
 
     name: str
     rows: int
-    accuracy: Score
+    score: Score
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong answer. index: place of the record; probability: what the model gave to the right label."""
-
-    index: int
-    label: str
-    predicted: str
-    confidence: float
-    probability: float
-
-
-def by_length(correct: np.ndarray, lengths: Sequence[int]) -> list[Slice]:
+def by_length(figures: np.ndarray, lengths: Sequence[int]) -> list[Slice]:
     """Quarters of the records, from the shortest texts to the longest.
 
-    correct: (N,) bool, as `target.correct` gives it. lengths: N lengths in characters. Equal lengths stay
+    figures: (N,), as `target.per_record` gives them. lengths: N lengths in characters. Equal lengths stay
     together, so there are fewer slices when many texts are equally long. Names are the range: "3-17".
     """
     sizes = np.asarray(lengths)
@@ -51,12 +39,12 @@ def by_length(correct: np.ndarray, lengths: Sequence[int]) -> list[Slice]:
     for number in np.unique(place):
         inside = place == number
         low, high = sizes[inside].min(), sizes[inside].max()
-        slices.append(_slice(f"{low}-{high}" if low < high else f"{low}", correct[inside]))
+        slices.append(_slice(f"{low}-{high}" if low < high else f"{low}", figures[inside]))
     return slices
 
 
 def by_value(
-    correct: np.ndarray, values: Sequence, *, limit: int = MAX_SLICES, min_rows: int = MIN_ROWS
+    figures: np.ndarray, values: Sequence, *, limit: int = MAX_SLICES, min_rows: int = MIN_ROWS
 ) -> list[Slice]:
     """One slice for each of the most frequent values, the most frequent first.
 
@@ -66,32 +54,15 @@ def by_value(
     chosen = [(name, rows) for name, rows in Counter(names).most_common(limit) if rows >= min_rows]
     place = {name: number for number, (name, _) in enumerate(chosen)}
     codes = np.fromiter((place.get(name, len(place)) for name in names), np.int64, len(names))
-    hits = np.bincount(codes, weights=correct, minlength=len(place) + 1)
-    return [_of(name, int(hits[number]), rows) for number, (name, rows) in enumerate(chosen)]
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(len(chosen) + 1))
+    return [_slice(name, figures[order[ends[k] : ends[k + 1]]]) for k, (name, _) in enumerate(chosen)]
 
 
-def worst_mistakes(prediction: CategoryPrediction, labels: Sequence[str], *, limit: int = 20) -> list[Mistake]:
-    """The wrong answers that the model was surest of, the surest first; the earlier record of equals."""
-    confidence, predicted = prediction.confidence, prediction.labels
-    place = {label: index for index, label in enumerate(prediction.classes)}
-    wrong = np.array([label != given for label, given in zip(labels, predicted, strict=True)], bool)
-    candidates = np.flatnonzero(wrong)
-    order = candidates[np.argsort(-confidence[candidates], kind="stable")][:limit]
-    return [
-        Mistake(
-            index=index,
-            label=labels[index],
-            predicted=predicted[index],
-            confidence=float(confidence[index]),
-            probability=float(prediction.probabilities[index, place[labels[index]]]) if labels[index] in place else 0.0,
-        )
-        for index in order.tolist()
-    ]
-
-
-def _slice(name: str, correct: np.ndarray) -> Slice:
-    return _of(name, int(np.count_nonzero(correct)), len(correct))
-
-
-def _of(name: str, hits: int, rows: int) -> Slice:
-    return Slice(name, rows, Score(hits / rows, *wilson_interval(hits, rows)))
+def _slice(name: str, figures: np.ndarray) -> Slice:
+    """Shares of right and wrong have Wilson's interval, which holds for few rows too."""
+    rows, mean = len(figures), float(figures.mean())
+    if np.isin(figures, (0, 1)).all():
+        return Slice(name, rows, Score(mean, *wilson_interval(int(figures.sum()), rows)))
+    low, high = mean_interval(np.asarray(figures, np.float64)) if rows > 1 else (None, None)
+    return Slice(name, rows, Score(mean, low, high))

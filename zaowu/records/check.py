@@ -8,13 +8,15 @@ import numpy as np
 import polars as pl
 
 from zaowu.errors import UserError, nearest, shorten
-from zaowu.records import bad_rows
+from zaowu.records import bad_rows, numbers
+from zaowu.records.facts import as_strings
 from zaowu.records.identity import content_ids
 from zaowu.records.records import BadRow, Records, Schema, Table
-from zaowu.records.schema import as_strings
 
 NO_TEXT = "expected a text, got nothing"
 NO_LABEL = "expected a label, got nothing"
+NO_NUMBER = "expected a number, got none"
+NO_WEIGHT = "expected a weight from 0, got none"
 BLANK = r"^[\s\u200b-\u200d\u2060\ufeff]*$"  # what nobody can see, zero-width characters included
 MANY_CLASSES = 50  # more than these need at least ROWS_PER_CLASS rows each, on average
 ROWS_PER_CLASS = 5
@@ -26,42 +28,47 @@ def clean(
     """The usable records of `table`, with the schema's columns only.
 
     on_bad_row: rows without any text or without a label are skipped and kept in `skipped` (None or "skip"), or
-    stop with a UserError that names them ("stop"). need_target: without it the target's column may be absent and
-    its values missing (null). min_classes: different labels that there must be; 1 for a file to be scored.
+    stop with a UserError that names them ("stop"). need_target: without it the targets' columns may be absent and
+    their values missing (null). min_classes: different labels that there must be; 1 for a file to be scored.
+    With several targets a record needs a label for one of them.
 
-    Labels lose white space at their ends and become NFC; nothing else about them is changed.
+    Labels lose white space at their ends and become NFC; numbers are read as people write them; nothing else about
+    them is changed.
     Raises UserError for a column that is absent, for no usable row, too few classes, or a target that is a text.
     """
     bad_rows.checked(on_bad_row)
     frame = _selected(table, schema, need_target=need_target)
-    target = schema.target if schema.target and schema.target.name in frame.columns else None
+    targets = [column for column in schema.targets if column.name in frame.columns]
     notes: list[str] = []
     blank = np.ones(frame.height, bool)
     for column in schema.inputs:
         texts = frame.get_column(column.name).fill_null("")
         frame = frame.with_columns(texts)
         blank &= texts.str.contains(BLANK).to_numpy()
-    unlabelled = np.zeros(frame.height, bool)
-    if target:
-        labels, notes = _clean_labels(frame.get_column(target.name))
+    unlabelled = np.full(frame.height, bool(targets) and need_target)
+    for column in targets:
+        labels, told = _clean_labels(frame.get_column(column.name), column.kind)
         frame = frame.with_columns(labels)
-        if need_target:
-            unlabelled = labels.is_null().to_numpy()
-    unusable = _bad_rows(table, blank, unlabelled, schema)
+        notes += told
+        unlabelled &= labels.is_null().to_numpy()
+    weights, weightless = _weights(frame, schema)
+    unusable = _bad_rows(table, blank, unlabelled, weightless, schema)
     if unusable and on_bad_row == "stop":
         raise bad_rows.refusal(unusable)
-    keep = ~(blank | unlabelled)
+    keep = ~(blank | unlabelled | weightless)
     if not keep.any():
         raise UserError(_nothing_left(table, blank, unlabelled, schema))
     frame = frame.filter(keep)
-    if target and need_target:
-        _check_classes(frame.get_column(target.name), table, schema, min_classes)
+    for column in targets if need_target else ():
+        if column.kind == "category":
+            _check_classes(frame.get_column(column.name).drop_nulls(), table, schema, min_classes)
     ids = content_ids([frame.get_column(column.name) for column in schema.inputs])
     return Records(
         frame=frame,
         rows=table.rows[keep],
         ids=ids,
         groups=_groups(frame, schema, ids),
+        weights=None if weights is None else weights[keep],
         source=table.source,
         schema=schema,
         skipped=(*table.bad_rows, *unusable),
@@ -83,8 +90,13 @@ def _selected(table: Table, schema: Schema, *, need_target: bool) -> pl.DataFram
     return pl.DataFrame(found)
 
 
-def _clean_labels(labels: pl.Series) -> tuple[pl.Series, list[str]]:
-    """Labels with nothing at their ends, in NFC, null where missing; and a note on what this joined."""
+def _clean_labels(labels: pl.Series, kind: str) -> tuple[pl.Series, list[str]]:
+    """Labels with nothing at their ends, in NFC, null where missing; and a note on what this joined.
+
+    Of a number: Float64, null where there is none.
+    """
+    if kind == "number":
+        return numbers.parse(labels), []
     given = [label for label in labels.unique().to_list() if label is not None]
     tidy = {label: unicodedata.normalize("NFC", label.strip()) or None for label in given}
     cleaned = labels.replace_strict(tidy, default=None, return_dtype=pl.String)
@@ -96,19 +108,37 @@ def _clean_labels(labels: pl.Series) -> tuple[pl.Series, list[str]]:
     return cleaned, [f"{count:,} labels differed from others by white space at their ends: counted as {names}."]
 
 
-def _bad_rows(table: Table, blank: np.ndarray, unlabelled: np.ndarray, schema: Schema) -> list[BadRow]:
-    """Rows without any text, and rows with a text but no label, in their order."""
+def _weights(frame: pl.DataFrame, schema: Schema) -> tuple[np.ndarray | None, np.ndarray]:
+    """(N,) float32 weights where there is such a column, and (N,) bool: which of them are no number from 0."""
+    column = next((column for column in schema.named("weight") if column.name in frame.columns), None)
+    if column is None:
+        return None, np.zeros(frame.height, bool)
+    weights = numbers.parse(frame.get_column(column.name)).fill_null(-1.0).to_numpy()
+    return weights.astype(np.float32), weights < 0
+
+
+def _bad_rows(
+    table: Table, blank: np.ndarray, unlabelled: np.ndarray, weightless: np.ndarray, schema: Schema
+) -> list[BadRow]:
+    """Rows without any text, with a text but no label, or with neither fault but no weight, in their order."""
     text = ", ".join(column.name for column in schema.inputs)
-    label = schema.target.name if schema.target else None
-    return [
-        BadRow(table.source, int(table.rows[k]), *((text, NO_TEXT) if blank[k] else (label, NO_LABEL)))
-        for k in np.flatnonzero(blank | unlabelled)
-    ]
+    label = ", ".join(column.name for column in schema.targets) or None
+    is_number = all(column.kind == "number" for column in schema.targets)
+    weight = next((column.name for column in schema.named("weight")), None)
+    found = []
+    for k in np.flatnonzero(blank | unlabelled | weightless):
+        column, problem = (text, NO_TEXT) if blank[k] else (label, NO_NUMBER if is_number else NO_LABEL)
+        if not blank[k] and not unlabelled[k]:
+            column, problem = weight, NO_WEIGHT
+        found.append(BadRow(table.source, int(table.rows[k]), column, problem))
+    return found
 
 
 def _nothing_left(table: Table, blank: np.ndarray, unlabelled: np.ndarray, schema: Schema) -> str:
     texts = " and ".join(f"'{column.name}'" for column in schema.inputs)
-    label = f", {int((unlabelled & ~blank).sum()):,} no label in '{schema.target.name}'" if schema.target else ""
+    names = ", ".join(f"'{column.name}'" for column in schema.targets)
+    what = "number" if all(column.kind == "number" for column in schema.targets) else "label"
+    label = f", {int((unlabelled & ~blank).sum()):,} no {what} in {names}" if names else ""
     return (
         f"{table.source}: none of the {len(blank):,} rows can be used: "
         f"{int(blank.sum()):,} have no text in {texts}{label}."
@@ -116,6 +146,8 @@ def _nothing_left(table: Table, blank: np.ndarray, unlabelled: np.ndarray, schem
 
 
 def _check_classes(labels: pl.Series, table: Table, schema: Schema, min_classes: int) -> None:
+    if labels.is_empty():
+        raise UserError(f"{table.source}, column '{labels.name}': expected labels, got none.")
     num_classes = labels.n_unique()
     if num_classes < min_classes:
         raise UserError(

@@ -65,7 +65,7 @@ class Findings:
     within: part -> surplus copies, the records of a part minus its different contents.
     across: part -> its records whose content stands in "train" too.
     conflicting: part -> its records whose content has, in any part, two or more different labels.
-    classes: part -> label -> records, the most frequent first; empty without a target.
+    classes: part -> label -> records, the most frequent first; empty where no target is a category.
     one_member: classes of "train" with one record. unseen: part -> label -> records, of labels "train" lacks.
     near_equal: sets of labels that differ only by white space, case or full-width forms.
     lengths: part -> lengths. notes: what cleaning did.
@@ -180,7 +180,7 @@ def find(parts: Mapping[str, Records]) -> Findings:
     contents = pairs.group_by("content").len().filter(pl.col("len") > 1)
     conflicting = every.drop_nulls("label").join(contents, on="content", how="semi")
     surplus = every.group_by("part").agg(surplus=pl.len() - pl.col("content").n_unique())
-    classes = {name: _counts(every.filter(part=name).get_column("label")) for name in parts}
+    classes = {name: _class_counts(records) for name, records in parts.items()}
     seen = classes.get("train", {})
     others = {name: own for name, own in classes.items() if name != "train"} if seen else {}
     skipped: dict[BadRow, str] = {}  # with the first part that carries it
@@ -209,9 +209,10 @@ def find(parts: Mapping[str, Records]) -> Findings:
 
 def _listed(part: str, records: Records) -> pl.DataFrame:
     """part, place (index in the part), row, content, label of every record."""
-    target = records.schema.target
-    has_labels = target is not None and target.name in records.frame.columns
-    labels = records.frame.get_column(target.name) if target and has_labels else pl.lit(None, pl.String)
+    labels: pl.Series | pl.Expr = pl.lit(None, pl.String)
+    known = [target.name for target in records.schema.targets if target.name in records.frame.columns]
+    if known:
+        labels = records.frame.select(pl.concat_str(known, separator=" / ", ignore_nulls=True)).to_series()
     columns = {"row": records.rows, "content": records.ids}
     return pl.DataFrame(columns).select(
         pl.lit(part).alias("part"),
@@ -226,6 +227,13 @@ def _counts(values: pl.Series) -> dict[str, int]:
     """value -> how often, the most frequent first and equal ones by name; nulls are left out."""
     counts = Counter(dict(values.drop_nulls().value_counts().iter_rows()))
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _class_counts(records: Records) -> dict[str, int]:
+    column = records.schema.classes
+    if column is None or column.name not in records.frame.columns:
+        return {}
+    return _counts(records.frame.get_column(column.name))
 
 
 def _by_part(parts: Mapping[str, Records], counts: Mapping[str, int]) -> dict[str, int]:

@@ -13,6 +13,14 @@ _IDS = """
 id ids idx index no num uid uuid guid key url uri link href file filename path hash md5 sha
 编号 序号 行号 号码 链接 网址 主键 文件 文件名 路径
 """
+_TAGS = """
+tags tag labels keywords keyword topics categories genres skills codes
+标签 关键词 关键字 主题 话题 类别 题材 技能
+"""
+_AMOUNTS = """
+price prices amount score scores rating ratings value sales revenue cost stars salary
+价格 金额 得分 评分 分数 销量 销售额 收入 成本 工资 薪资 房价
+"""
 _OTHERS = """
 text texts title titles headline headlines content contents body sentence sentences document doc review reviews comment
 comments message question answer query summary abstract description keywords name source author user date time datetime
@@ -22,7 +30,9 @@ timestamp year month day created score rating stars price amount count age gende
 """
 LABELS = frozenset(_LABELS.split())
 IDS = frozenset(_IDS.split())
-ALL = LABELS | IDS | frozenset(_OTHERS.split())
+TAGS = frozenset(_TAGS.split())  # that may hold several at once
+AMOUNTS = frozenset(_AMOUNTS.split())
+ALL = LABELS | IDS | TAGS | AMOUNTS | frozenset(_OTHERS.split())
 _IDENTIFIER = re.compile(r"[^\W\d]\w*([ _.\-]\w+){0,3}", re.ASCII)
 
 

@@ -60,6 +60,7 @@ def prepare(
         ignore=data.ignore,
         group=data.group,
         slices=data.slices,
+        weight=data.weight,
     )
     whole = clean(table, schema, on_bad_row=data.on_bad_row)
     test = _other(data.test, whole, data) if data.test else None
@@ -98,7 +99,7 @@ def prepare(
 def _other(path: str, whole: Records, data: DataConfig) -> Records:
     """A validation or test file, read as the main source was; labels that training never saw are kept."""
     table = read(path, on_bad_row=data.on_bad_row)
-    wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.named("target"))}
+    wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.targets)}
     missing = wanted - set(table.frame.columns)
     if missing:
         raise UserError(

@@ -42,8 +42,8 @@ class Column:
     """What one column is taken for, and why."""
 
     name: str
-    role: str  # "input", "target", "group", "slice", "ignored"
-    kind: str  # a kind of input, or "category", "number", "date", "id", "empty", "other"
+    role: str  # "input", "target", "weight", "group", "slice", "ignored"
+    kind: str  # a kind of input or of answer, or "date", "id", "empty", "other"
     reason: str
 
 
@@ -61,15 +61,21 @@ class Schema:
         return self.named("input")
 
     @property
-    def target(self) -> Column | None:
-        return next(iter(self.named("target")), None)
+    def targets(self) -> tuple[Column, ...]:
+        return self.named("target")
+
+    @property
+    def classes(self) -> Column | None:
+        """The target that rows are split evenly by: the first one that is a category."""
+        return next((column for column in self.targets if column.kind == "category"), None)
 
 
 @dataclass(frozen=True)
 class Records:
     """Usable records, column by column; row i of every column is record i.
 
-    frame: the schema's columns; text and labels are strings without nulls (the target may be absent).
+    frame: the schema's columns; texts are strings without nulls. A target is a string, a number as Float64; it is
+    null where a record has another target's label only, and may be absent.
     rows: (N,) int64, row numbers in the source. source: its name, for messages.
     ids: (N,) uint64, hash of the normalised inputs: equal content has equal ids. All chance hangs on it.
     groups: (N,) uint64, hash of the group column, or `ids` where there is none. Equal groups stay on one side.
@@ -81,6 +87,7 @@ class Records:
     groups: np.ndarray
     source: str
     schema: Schema
+    weights: np.ndarray | None = None  # (N,) float32 of the loss, where there is a weight column
     skipped: tuple[BadRow, ...] = field(default=())
     notes: tuple[str, ...] = ()  # what cleaning did to the values that are left
 
@@ -100,4 +107,5 @@ class Records:
             rows=self.rows[index],
             ids=self.ids[index],
             groups=self.groups[index],
+            weights=None if self.weights is None else self.weights[index],
         )

@@ -7,100 +7,63 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 
 from zaowu.errors import UserError, nearest, shorten
-from zaowu.records import names
+from zaowu.records import answers, names
+from zaowu.records.answers import MAX_CLASSES, quoted
+from zaowu.records.facts import Facts, as_strings
 from zaowu.records.records import Column, Schema, Table
 
 Guesser = Callable[[pl.Series], str | None]
-ROLES = ("input", "target", "group", "slice", "ignored")
-TARGET_KINDS = ("category",)
-NUM_SAMPLED = 5000  # values that decide a column's kind
-MAX_CLASSES = 50  # that a guessed target may have, or one in 20 rows
+ROLES = ("input", "target", "weight", "group", "slice", "ignored")
 _NUMBER = r"^[-+]?(\d+|\d{1,3}(,\d{3})+)?(\.\d+)?([eE][-+]?\d+)?%?$"
-_DATE = r"^\d{2,4}[-/.年]\d{1,2}([-/.月]\d{1,4}日?)?([T ]\d{1,2}:\d{2}.*)?$"
+_DATE = r"^(\d{2,4}[-/年]\d{1,2}([-/月]\d{1,4}日?)?|\d{1,4}\.\d{1,2}\.\d{1,4})([T ]\d{1,2}:\d{2}.*)?$"
 _CODE = r"^[A-Za-z0-9_\-./:#]*\d[A-Za-z0-9_\-./:#]*$"
 _LINK = r"^(https?://|www\.)\S+$"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is counted of one column: its values that are not empty, how many of them are different, and the first few.
-
-    sample: stripped strings.
-    """
-
-    series: pl.Series
-    total: int
-    different: int
-    sample: pl.Series
-
-    @classmethod
-    def of(cls, series: pl.Series) -> Facts:
-        values = as_strings(series).drop_nulls().str.strip_chars()
-        values = values.filter(values != "")
-        return cls(series, len(values), values.n_unique(), values.head(NUM_SAMPLED))
-
-    @property
-    def name(self) -> str:
-        return self.series.name
-
-    def share(self, pattern: str) -> float:
-        """The share of the sample that matches `pattern`."""
-        return float(self.sample.str.contains(pattern).mean() or 0)  # type: ignore[arg-type]
-
-
-def as_strings(series: pl.Series) -> pl.Series:
-    """A column as strings, whatever it holds; whole numbers without a decimal point, missing values null."""
-    if series.dtype.is_float():
-        series = series.fill_nan(None)
-        is_whole = (series == series.round()) & (series.abs() < 2**53)
-        return series.cast(pl.Int64 if is_whole.fill_null(True).all() else series.dtype).cast(pl.String)
-    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
-        return pl.Series(series.name, [None if value is None else str(value) for value in series.to_list()], pl.String)
-    return series.cast(pl.String)
 
 
 def guess(
     table: Table,
     *,
     guessers: Mapping[str, Guesser],
-    target: str | None = None,
+    target: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     group: str | None = None,
     slices: Sequence[str] = (),
+    weight: str | None = None,
 ) -> Schema:
     """The role and kind of every column.
 
     guessers: kind of input -> the reason why a column is of that kind, or None. What else is given is what the
-    person has said: the target, kinds by column name, columns to ignore, to group by, to report by.
+    person has said: the targets, kinds by column name, columns to ignore, to group by, to report by, to weigh by.
     Raises UserError for a name that is not in the table, when no column or more than one could be the target,
     and when no column is an input.
     """
     columns = dict(columns or {})
-    chosen = _choices(table, target=target, columns=columns, ignore=ignore, group=group, slices=slices)
+    chosen = _choices(table, target=target, columns=columns, ignore=ignore, group=group, slices=slices, weight=weight)
     for name, kind in columns.items():
-        known = TARGET_KINDS if name == target else tuple(guessers)
+        known = answers.KINDS if name in target else tuple(guessers)
         if kind not in known:
             hint = nearest(kind, known)
             raise UserError(f"--column {name}: kind '{kind}' is not one of {', '.join(known)}.{hint}")
     facts = {series.name: Facts.of(series) for series in table.frame.iter_columns()}
     kinds = {name: _kind(fact, guessers) for name, fact in facts.items()}
     twins: tuple[str, ...] = ()
-    if target is None:
-        free = [fact for name, fact in facts.items() if name not in chosen]
-        target, reason, twins = _find_target(free, kinds, table)
-        chosen[target] = Column(target, "target", "category", reason)
+    if target:
+        for name in target:
+            kind, reason = answers.kind_of_answer(facts[name])
+            chosen[name] = Column(name, "target", columns.get(name, kind), f"{reason}, named as the target")
     else:
-        reason = f"{facts[target].different:,} different values, named as the target"
-        chosen[target] = Column(target, "target", columns.get(target, "category"), reason)
+        free = [fact for name, fact in facts.items() if name not in chosen]
+        first, reason, twins = answers.find_target(free, kinds, table)
+        chosen[first] = Column(first, "target", answers.kind_of_answer(facts[first])[0], reason)
     for name in twins:
-        chosen[name] = Column(name, "ignored", kinds[name][0], f"says the same as '{target}'")
+        chosen[name] = Column(name, "ignored", kinds[name][0], f"says the same as '{first}'")
     for name in ignore:
         chosen[name] = Column(name, "ignored", kinds[name][0], "named to be ignored")
     found = [chosen.get(name) or _column(name, *kinds[name], guessers) for name in facts]
@@ -118,19 +81,21 @@ def guess(
 def _choices(
     table: Table,
     *,
-    target: str | None,
+    target: Sequence[str],
     columns: Mapping[str, str],
     ignore: Sequence[str],
     group: str | None,
     slices: Sequence[str],
+    weight: str | None,
 ) -> dict[str, Column]:
-    """The columns that the person has spoken of, by name; the target is only checked."""
-    wishes = [("--target", target, "", "", "")] if target is not None else []
+    """The columns that the person has spoken of, by name; the targets are only checked."""
+    wishes = [("--target", name, "", "", "") for name in target]
     wishes += [
-        ("--column", name, "input", kind, "named as an input") for name, kind in columns.items() if name != target
+        ("--column", name, "input", kind, "named as an input") for name, kind in columns.items() if name not in target
     ]
     wishes += [("--ignore", name, "ignored", "", "named to be ignored") for name in ignore]
     wishes += [("--group", group, "group", "id", "named as the group")] if group is not None else []
+    wishes += [("--weight", weight, "weight", "number", "named as the weight")] if weight is not None else []
     wishes += [("--slice", name, "slice", "category", "named as a slice of the report") for name in slices]
     chosen: dict[str, Column] = {}
     said: dict[str, str] = {}
@@ -197,67 +162,6 @@ def _repeated_input(fact: Facts, guessers: Mapping[str, Guesser]) -> Column | No
     return None
 
 
-def _find_target(
-    free: Sequence[Facts], kinds: Mapping[str, tuple[str, str]], table: Table
-) -> tuple[str, str, tuple[str, ...]]:
-    """(name, reason, columns that say the same) of the column that looks like the answer."""
-    most = max(MAX_CLASSES, table.frame.height // 20)
-    last = table.frame.columns[-1]
-    best: list[Facts] = []
-    best_rank, why = 0, ""
-    for fact in free:
-        if not 2 <= fact.different <= most or kinds[fact.name][0] in ("date", "id"):
-            continue
-        if names.is_one_of(fact.name, names.LABELS):
-            rank, reason = 3, "label-like name"
-        elif names.has_one_of(fact.name, names.LABELS):
-            rank, reason = 2, "label-like name"
-        elif fact.name == last and fact.different * 2 <= fact.total:
-            rank, reason = 1, "in the last place"
-        else:
-            continue
-        if rank > best_rank:
-            best, best_rank, why = [], rank, reason
-        if rank == best_rank:
-            best.append(fact)
-    if not best:
-        raise UserError(_no_target(free, most, table))
-    # A name and a number of the same classes are one answer: the words are kept.
-    best.sort(key=lambda fact: kinds[fact.name][0] == "number")
-    first, others = best[0], best[1:]
-    for other in others:
-        if not _same(first, other):
-            raise UserError(
-                f"{table.source}: both '{first.name}' and '{other.name}' could be the target. "
-                f"Choose one: --target {_quoted(first.name)} or --target {_quoted(other.name)}."
-            )
-    return first.name, f"{first.different:,} different values, {why}", tuple(other.name for other in others)
-
-
-def _same(one: Facts, other: Facts) -> bool:
-    pairs = pl.DataFrame({"one": as_strings(one.series), "other": as_strings(other.series)}).n_unique()
-    return pairs == one.series.n_unique() == other.series.n_unique()
-
-
-def _quoted(name: str) -> str:
-    return f"'{name}'" if re.search(r"[^\w.\-]", name) else name
-
-
-def _no_target(free: Sequence[Facts], most: int, table: Table) -> str:
-    named = [fact for fact in free if names.is_one_of(fact.name, names.LABELS) and fact.total]
-    if named and named[0].different == 1:
-        return (
-            f"{table.source}, column '{named[0].name}': every label is '{shorten(named[0].sample[0])}', so there is "
-            "nothing to tell apart. Give rows of at least 2 classes, or choose another column with --target."
-        )
-    counts = ", ".join(f"{shorten(fact.name, 30)} ({fact.different:,})" for fact in free[:12])
-    more = ", …" if len(free) > 12 else ""
-    return (
-        f"{table.source}: no column looks like the target, which has 2 to {most:,} different values and a label-like "
-        f"name or the last place. Choose one with --target; different values: {counts or 'no column is left'}{more}."
-    )
-
-
 def _no_input(table: Table, found: Iterable[Column], guessers: Mapping[str, Guesser]) -> str:
     rest = [column for column in found if column.role == "ignored"]
     seen = ", ".join(f"{shorten(column.name, 30)} ({column.kind}: {column.reason})" for column in rest[:8])
@@ -266,7 +170,7 @@ def _no_input(table: Table, found: Iterable[Column], guessers: Mapping[str, Gues
     kind = next(iter(guessers), "text")
     return (
         f"{table.source}: no column looks like one to learn from: {seen}. "
-        f"Say which one is, such as --column {_quoted(rest[0].name)}:kind={kind}."
+        f"Say which one is, such as --column {quoted(rest[0].name)}:kind={kind}."
     )
 
 
@@ -322,8 +226,11 @@ def from_plain(data: Any, where: str) -> Schema:
     schema = Schema(tuple(columns))
     if len({column.name for column in columns}) < len(columns):
         raise UserError(f"{where}: two columns have one name.")
-    if len(schema.named("target")) > 1 or not schema.inputs:
-        raise UserError(f"{where}: expected at least one input and at most one target among the columns.")
+    if not schema.inputs:
+        raise UserError(f"{where}: expected at least one input among the columns.")
+    for column in schema.targets:
+        if column.kind not in answers.KINDS:
+            raise UserError(f"{where}: column '{shorten(column.name)}' has no such kind of answer as '{column.kind}'.")
     return schema
 
 

@@ -90,8 +90,9 @@ def folds(records: Records, k: int = 5) -> np.ndarray:
 
 
 def _labels(records: Records) -> np.ndarray | None:
-    """(N,) int64, each record's class as a number; the classes in the order of their names. None without a target."""
-    target = records.schema.target
+    """(N,) int64, each record's class as a number; the classes in the order of their names. None where no target
+    is a category."""
+    target = records.schema.classes
     if target is None or target.name not in records.frame.columns:
         return None
     labels = records.frame.get_column(target.name).fill_null("")

@@ -7,6 +7,33 @@ from typing import Any, TypedDict
 
 
 @dataclass(kw_only=True)
+class AnswerContent:
+    """What the page says about one target.
+
+    target: its column. kind: "category", "tags", "number".
+    evaluation: `Evaluation.to_plain()`: "rows", every metric by name, "intervals" (name -> [low, high]) and the
+        details of its kind, for a category "classes", "per_class", "confusion" (cells with rows),
+        "calibration_bins", "unseen".
+    baselines: name of a cheap method -> the same kind of dict. comparison: name of a baseline -> {"value", "low",
+        "high"}, the paired difference of the headline metric, Transformer minus baseline.
+    deleaked: the evaluation without the rows that also stand in the training data; None where there are none.
+    mistakes: dicts of "row", "text", "truth", "predicted", "confidence" (or None), the worst first.
+    predictions: examples, dicts of "text", "predicted", "confidence" (or None).
+    slices: dicts of "slice", "value", "rows", "score" (the mean of the records' figures), "low", "high".
+    """
+
+    target: str
+    kind: str = "category"
+    evaluation: dict[str, Any] | None = None
+    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    comparison: dict[str, dict[str, float]] = field(default_factory=dict)
+    deleaked: dict[str, Any] | None = None
+    mistakes: list[dict[str, Any]] = field(default_factory=list)
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
 class ReportContent:
     """Everything on the page. Whatever is None or empty is left out, so a report can be written at any time.
 
@@ -16,14 +43,8 @@ class ReportContent:
     Head
     title: what was fitted on what, "news.csv: topic". created: ISO 8601. command: repeats the run.
 
-    Verdict
-    evaluation: `Evaluation.to_plain()` of a category: "rows", "accuracy", "macro_f1", "log_loss",
-        "calibration_error", "intervals" (name -> [low, high]), "classes", "per_class", "confusion" (cells with
-        rows), "calibration_bins", "unseen".
-    baselines: name ("majority", "tfidf_linear") -> the same kind of dict. comparison: name of a baseline -> {"value",
-        "low", "high"}, the paired difference of accuracy, Transformer minus baseline.
-    scored_on: "test split", "test file", "5-fold cross-validation".
-    deleaked: the evaluation without the rows that also stand in the training data; None where there are none.
+    answers: one `AnswerContent` for each target column, in their order. scored_on: "test split", "test file",
+    "5-fold cross-validation".
 
     What came in
     columns: dicts of "name", "role", "kind", "reason". notes: what reading had to decide.
@@ -44,11 +65,6 @@ class ReportContent:
         the validation rows (may be empty). best_epoch: whose weights were kept. stopped: why training ended.
     settings: name -> value, as used; those that are None are left out.
 
-    Where it is wrong, and whether it knows
-    mistakes: dicts of "row", "text", "truth", "predicted", "confidence", the surest first.
-    predictions: examples, dicts of "text", "predicted", "confidence".
-    slices: dicts of "slice", "value", "rows", "accuracy", "low", "high".
-
     Cost
     timing: stage -> seconds. The rest as named.
     """
@@ -60,11 +76,8 @@ class ReportContent:
     machine: str = ""
     seed: int | None = None
 
-    evaluation: dict[str, Any] | None = None
-    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
-    comparison: dict[str, dict[str, float]] = field(default_factory=dict)
+    answers: list[AnswerContent] = field(default_factory=list)
     scored_on: str = ""
-    deleaked: dict[str, Any] | None = None
 
     columns: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -83,10 +96,6 @@ class ReportContent:
     best_epoch: int | None = None
     stopped: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
-
-    mistakes: list[dict[str, Any]] = field(default_factory=list)
-    predictions: list[dict[str, Any]] = field(default_factory=list)
-    slices: list[dict[str, Any]] = field(default_factory=list)
 
     timing: dict[str, float] = field(default_factory=dict)
     train_rows_per_s: float | None = None
@@ -129,7 +138,7 @@ class HistoryPoint(TypedDict):
 class Answer(TypedDict):
     text: str
     predicted: str
-    confidence: float
+    confidence: float | None
 
 
 class Mistake(Answer):
@@ -141,7 +150,7 @@ class SliceScore(TypedDict):
     slice: str
     value: str
     rows: int
-    accuracy: float
+    score: float
     low: float | None
     high: float | None
 
@@ -171,12 +180,14 @@ class Gate(TypedDict, total=False):
 
 
 SHAPES: dict[str, Any] = {  # what the plain data of a field must be, where they come from a file
-    "comparison": dict[str, Lead],
     "columns": list[ColumnLine],
     "findings": Gate,
     "splits": list[Side],
     "lengths": LengthCounts | None,
     "history": list[HistoryPoint],
+}
+ANSWER_SHAPES: dict[str, Any] = {
+    "comparison": dict[str, Lead],
     "mistakes": list[Mistake],
     "predictions": list[Answer],
     "slices": list[SliceScore],

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from zaowu.errors import shorten
 from zaowu.report.figure import ACCENT, FONT_PX, INK, MUTED, ON_ACCENT, PAPER, RULE, SECOND, Sheet, drawing
-from zaowu.report.say import Say
+from zaowu.report.say import PLAIN, Say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 340.0
 MAX_POINTS = 300  # of a curve
+CURVES = ("accuracy", "micro_f1", "r2", "macro_f1")  # scores that are drawn, the first two that there are
 Series = dict[str, list[tuple[float, float | None]]]  # name -> (epoch, value)
 
 
@@ -31,26 +32,36 @@ class Interval:
     ours: bool = False
 
 
-def intervals(rows: list[Interval], say: Say) -> str:
-    """Dots with their intervals, one below the other. A method far below all others is an arrow at the edge."""
-    from matplotlib.ticker import MaxNLocator
+def intervals(rows: list[Interval], metric: str, number: int, say: Say, *, more_is_better: bool = True) -> str:
+    """Dots with their intervals, one below the other. A method far behind all others is an arrow at the edge.
 
-    best = max(row.value for row in rows)
-    near = [row for row in rows if row.ours or row.value > best - 0.25]
+    number: of the target, which keeps the ids of one page apart.
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if metric in PLAIN:
+        best = min(row.value for row in rows) if not more_is_better else max(row.value for row in rows)
+        near = [row for row in rows if row.ours or row.value < 3 * best]
+    else:
+        best = max(row.value for row in rows)
+        near = [row for row in rows if row.ours or row.value > best - 0.25]
     low, high = min(row.low for row in near), max(row.high for row in near)
-    pad = max(0.01, 0.06 * (high - low))
-    low, high = max(0.0, low - pad), min(1.0, high + pad)
+    pad = max(0.01 if metric not in PLAIN else 0.0, 0.06 * (high - low)) or 1.0
+    low, high = max(0.0, low - pad), high + pad if metric in PLAIN else min(1.0, high + pad)
     step, top = 42.0, 8.0
     with drawing():
         sheet = Sheet(WIDTH, top + step * len(rows) + 30)
         axes = sheet.axes(6, top, WIDTH - 20, step * len(rows))
         axes.set(xlim=(low, high), ylim=(len(rows), 0), yticks=[])
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        _percent_ticks(axes, say, "x")
+        if metric in PLAIN:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 9):,g}"))
+        else:
+            _percent_ticks(axes, say, "x")
         across = axes.get_yaxis_transform()
         for place, row in enumerate(rows):
             colour = ACCENT if row.ours else SECOND
-            numbers = f"{say.percent(row.value)} ({say.interval(row.low, row.high)})"
+            numbers = f"{say.score(metric, row.value)} ({say.range(metric, row.low, row.high)})"
             room = int((WIDTH - 32 - _width(numbers)) / _width("n"))
             sheet.write(axes, 0, place + 0.34, shorten(row.name, room), transform=across, color=INK)
             sheet.write(axes, 1, place + 0.34, numbers, transform=across, color=MUTED, ha="right")
@@ -59,9 +70,13 @@ def intervals(rows: list[Interval], say: Say) -> str:
                 axes.plot(ends, [place + 0.65] * 2, color=colour, linewidth=2, solid_capstyle="butt")
                 axes.plot([row.value], [place + 0.65], "o", color=colour, markersize=8)
             else:
-                axes.plot([0], [place + 0.65], "<", color=colour, markersize=7, transform=across, clip_on=False)
-        label = "; ".join(f"{row.name} {say.percent(row.value)} ({say.interval(row.low, row.high)})" for row in rows)
-        return sheet.svg("intervals", f"{say('picture.intervals')}{say('colon')}{label}")
+                edge, arrow = (0, "<") if more_is_better else (1, ">")
+                axes.plot([edge], [place + 0.65], arrow, color=colour, markersize=7, transform=across, clip_on=False)
+        scores = "; ".join(
+            f"{row.name} {say.score(metric, row.value)} ({say.range(metric, row.low, row.high)})" for row in rows
+        )
+        title = say("picture.intervals", metric=say(f"score.{metric}"))
+        return sheet.svg(f"intervals{number}", f"{title}{say('colon')}{scores}")
 
 
 def loss_curve(history: list[dict[str, Any]], best_epoch: int | None, say: Say) -> str | None:
@@ -74,10 +89,11 @@ def loss_curve(history: list[dict[str, Any]], best_epoch: int | None, say: Say) 
 
 
 def score_curve(history: list[dict[str, Any]], best_epoch: int | None, say: Say) -> str | None:
-    """Accuracy and macro-F1 on validation rows by epoch; None when there were none."""
+    """Scores on validation rows by epoch, at most two; None when there were none."""
+    names = list(dict.fromkeys(name for point in history for name in point.get("valid", {})))
+    chosen = [name for kind in CURVES for name in names if name.rpartition(": ")[2] == kind][:2]
     series: Series = {
-        name: [(point["epoch"], point.get("valid", {}).get(name)) for point in history]
-        for name in ("accuracy", "macro_f1")
+        name: [(point["epoch"], point.get("valid", {}).get(name)) for point in history] for name in chosen
     }
     return _curves("score", series, best_epoch, say)
 
@@ -111,7 +127,8 @@ def _curves(name: str, series: Series, best_epoch: int | None, say: Say) -> str 
             epochs, values = zip(*points, strict=True)
             marker = "o" if len(points) <= 30 else None
             axes.plot(epochs, values, color=colour, linewidth=1.8, linestyle=line, marker=marker, markersize=4)
-            words = say(f"curve.{key}")
+            before, _, metric = key.rpartition(": ")
+            words = f"{shorten(before, 12)} {say(f'curve.{metric}')}".strip()
             _key(sheet, axes, left, words, colour, line)
             left += 38 + _width(words)
             last = say.percent(values[-1]) if name == "score" else f"{values[-1]:.3g}"
@@ -150,7 +167,7 @@ def limit_drawn(histogram: dict[str, Any]) -> bool:
     return histogram.get("limit") is not None and histogram["edges"][0] < histogram["limit"] < histogram["edges"][-1]
 
 
-def confusion(classes: list[str], cells: dict[tuple[str, str], int], say: Say) -> str:
+def confusion(classes: list[str], cells: dict[tuple[str, str], int], number: int, say: Say) -> str:
     """Heat map of (truth, predicted) -> rows; a cell is as dark as its share of its row. For up to 20 classes."""
     from matplotlib.patches import Rectangle
 
@@ -192,7 +209,7 @@ def confusion(classes: list[str], cells: dict[tuple[str, str], int], say: Say) -
         sheet.write(
             axes, -(left - 12) / cell, num / 2, f"← {say('truth')}", color=MUTED, rotation=90, ha="center", va="center"
         )
-        return sheet.svg("confusion", say("picture.confusion"))
+        return sheet.svg(f"confusion{number}", say("picture.confusion"))
 
 
 def shade(share: float) -> tuple[float, str]:
@@ -203,7 +220,7 @@ def shade(share: float) -> tuple[float, str]:
     return (0.08 + 0.74 * share, INK) if share <= 0.5 else (0.56 + 0.44 * share, ON_ACCENT)
 
 
-def reliability(bins: list[dict[str, Any]], say: Say) -> str:
+def reliability(bins: list[dict[str, Any]], number: int, say: Say) -> str:
     """Accuracy of the rows in each bin of confidence; a dot's area is its number of rows."""
     most = max(row["rows"] for row in bins)
     low = min(*(min(row["confidence"], row["accuracy"]) for row in bins), 0.5)
@@ -221,7 +238,51 @@ def reliability(bins: list[dict[str, Any]], say: Say) -> str:
             axes.plot(row["confidence"], row["accuracy"], "o", color=ACCENT, alpha=0.85, markersize=size, clip_on=False)
         sheet.write(axes, 1, -0.16, say("axis.confidence"), transform=axes.transAxes, ha="right", color=MUTED)
         sheet.write(axes, -0.16, 1.05, say("axis.accuracy"), transform=axes.transAxes, color=MUTED)
-        return sheet.svg("reliability", say("picture.reliability"))
+        return sheet.svg(f"reliability{number}", say("picture.reliability"))
+
+
+def scatter(points: list[list[float]], number: int, say: Say) -> str:
+    """(truth, predicted) of single rows; on the diagonal the answer is right."""
+    from matplotlib.ticker import MaxNLocator
+
+    truth, predicted = zip(*points, strict=True)
+    low, high = min(*truth, *predicted), max(*truth, *predicted)
+    pad = 0.04 * (high - low) or 1.0
+    ends = (low - pad, high + pad)
+    with drawing():
+        sheet = Sheet(WIDTH, 310)
+        axes = sheet.axes(64, 26, 240, 240, spines="bottom left")
+        axes.set(xlim=ends, ylim=ends)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_major_formatter(_plain)
+        axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        axes.plot(truth, predicted, "o", color=ACCENT, alpha=0.5, markersize=4, markeredgewidth=0)
+        sheet.write(axes, 1, -0.16, say("axis.truth"), transform=axes.transAxes, ha="right", color=MUTED)
+        sheet.write(axes, -0.2, 1.05, say("axis.predicted"), transform=axes.transAxes, color=MUTED)
+        return sheet.svg(f"scatter{number}", say("picture.scatter"))
+
+
+def residuals(edges: list[float], counts: list[int], number: int, say: Say) -> str:
+    """Histogram of truth minus prediction."""
+    from matplotlib.ticker import MaxNLocator
+
+    with drawing():
+        sheet = Sheet(WIDTH, 230)
+        axes = sheet.axes(48, 30, WIDTH - 64, 150, spines="bottom")
+        widths = [0.92 * (right - left) for left, right in itertools.pairwise(edges)]
+        axes.bar(edges[:-1], counts, width=widths, align="edge", color=ACCENT)
+        axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        axes.xaxis.set_major_formatter(_plain)
+        sheet.write(axes, 1, -0.26, say("axis.residual"), transform=axes.transAxes, ha="right", color=MUTED)
+        return sheet.svg(f"residuals{number}", say("picture.residuals"))
+
+
+def _plain(value: float, _: Any) -> str:
+    """A tick's number, without noise of the arithmetic."""
+    return f"{round(value, 9):,g}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _percent_ticks(axes: Axes, say: Say, side: str) -> None:

@@ -11,6 +11,8 @@ from zaowu.errors import UserError, nearest, shorten
 from zaowu.progress import duration
 from zaowu.report import chinese, english
 
+PLAIN = {"log_loss": ".3f", "r2": ".3f", "mae": ",.4g", "rmse": ",.4g"}  # metrics that are no shares: their format
+
 
 class Say:
     """`say("key", n=3)` is the sentence of that key. Raises UserError for a language that we do not have."""
@@ -19,7 +21,7 @@ class Say:
         tables = {"en": english.WORDS, "zh": chinese.WORDS}
         if lang not in tables:
             raise UserError(f"Language: expected en or zh, got '{shorten(lang)}'.{nearest(lang, tables)}")
-        self.words = tables[lang]
+        self.lang, self.words = lang, tables[lang]
         self.zh = lang == "zh"
 
     def __call__(self, key: str, **values: object) -> str:
@@ -49,10 +51,23 @@ class Say:
         return "–"
 
     def score(self, name: str, value: float | None) -> str:
-        """A metric's value: log-loss as it is, all others are shares."""
-        if name == "log_loss":
-            return f"{value:.3f}" if _known(value) else "–"
-        return self.percent(value)
+        """A metric's value: losses and errors as they are, all others are shares."""
+        if name not in PLAIN:
+            return self.percent(value)
+        return format(value, PLAIN[name]) if _known(value) else "–"
+
+    def range(self, name: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
+        """The interval of a metric; shares without the sign of per cent."""
+        if name not in PLAIN or not (_known(low) and _known(high)):
+            return self.interval(low, high, signed=signed)
+        form = f"+{PLAIN[name]}" if signed else PLAIN[name]
+        return self("range", low=format(low, form), high=format(high, form))
+
+    def gap(self, name: str, value: float, *, signed: bool = False) -> str:
+        """A difference of two values of a metric."""
+        if name not in PLAIN:
+            return self.points(value, signed=signed)
+        return format(value, f"+{PLAIN[name]}") if signed else format(abs(value), PLAIN[name])
 
     def points(self, value: float, *, signed: bool = False) -> str:
         """A difference of shares."""

@@ -6,11 +6,17 @@ import math
 from typing import Any
 
 from zaowu.report import pictures
-from zaowu.report.content import ReportContent
+from zaowu.report.content import AnswerContent, ReportContent
 from zaowu.report.pictures import Interval
-from zaowu.report.say import Say
+from zaowu.report.say import PLAIN, Say
+from zaowu.report.verdict import by_strength, headline
 
-METRICS = ("accuracy", "macro_f1", "calibration_error", "log_loss")
+METRICS = {
+    "category": ("accuracy", "macro_f1", "calibration_error", "log_loss"),
+    "tags": ("micro_f1", "macro_f1", "exact_match", "ranking", "log_loss"),
+    "number": ("mae", "rmse", "r2"),
+}
+SLICED = {"category": "accuracy", "tags": "row_f1", "number": "mae"}  # the mean of the records' figures
 MAX_HEAT_MAP = 20  # classes
 MAX_PAIRS = 25
 MAX_CLASSES = 60
@@ -19,32 +25,33 @@ CAPS = {"mistakes": 20, "predictions": 10, "examples": 5, "rows": 60}  # of list
 FAIR = 0.01  # gap between mean confidence and accuracy that nobody needs to care about
 
 
-def methods(content: ReportContent, say: Say) -> list[dict[str, Any]]:
+def methods(answer: AnswerContent, say: Say) -> list[dict[str, Any]]:
     """The Transformer, then the baselines from strong to weak: scores, intervals, lead over the baseline."""
-    if not content.evaluation:
+    if not answer.evaluation:
         return []
-    rows = [_method(say("model"), content.evaluation, say, ours=True)]
-    if content.deleaked:
-        rows.append(_method(say("deleaked"), content.deleaked, say, ours=True))
-    order = sorted(content.baselines, key=lambda name: -content.baselines[name]["accuracy"])
-    for name in order:
-        row = _method(say.name("baseline", name), content.baselines[name], say, ours=False)
-        lead = content.comparison.get(name)
+    metric, _ = headline(answer)
+    rows = [_method(say("model"), answer.evaluation, answer.kind, say, ours=True)]
+    if answer.deleaked:
+        rows.append(_method(say("deleaked"), answer.deleaked, answer.kind, say, ours=True))
+    for name in by_strength(answer):
+        row = _method(say.name("baseline", name), answer.baselines[name], answer.kind, say, ours=False)
+        lead = answer.comparison.get(name)
         if lead:
-            row["lead"] = say.points(lead["value"], signed=True)
-            row["lead_interval"] = say.interval(lead.get("low"), lead.get("high"), signed=True)
+            row["lead"] = say.gap(metric, lead["value"], signed=True)
+            row["lead_interval"] = say.range(metric, lead.get("low"), lead.get("high"), signed=True)
         rows.append(row)
     return rows
 
 
-def interval_picture(content: ReportContent, say: Say) -> str | None:
-    """Accuracies side by side; None without intervals."""
+def interval_picture(answer: AnswerContent, number: int, say: Say) -> str | None:
+    """The headline metric side by side; None without intervals."""
     found = []
-    for row in methods(content, say):
-        low, high = row["evaluation"].get("intervals", {}).get("accuracy", (None, None))
+    metric, more_is_better = headline(answer)
+    for row in methods(answer, say):
+        low, high = row["evaluation"].get("intervals", {}).get(metric, (None, None))
         if low is not None and high is not None:
-            found.append(Interval(row["name"], row["evaluation"]["accuracy"], low, high, ours=row["ours"]))
-    return pictures.intervals(found, say) if found else None
+            found.append(Interval(row["name"], row["evaluation"][metric], low, high, ours=row["ours"]))
+    return pictures.intervals(found, metric, number, say, more_is_better=more_is_better) if found else None
 
 
 def facts(content: ReportContent, say: Say) -> list[tuple[str, str]]:
@@ -114,7 +121,7 @@ def made_of(content: ReportContent, say: Say) -> list[str]:
     return sentences
 
 
-def confusions(evaluation: dict[str, Any], say: Say) -> dict[str, Any] | None:
+def confusions(evaluation: dict[str, Any], number: int, say: Say) -> dict[str, Any] | None:
     """A heat map for few classes, the most confused pairs for many, and the worst pair as a sentence."""
     cells = {(cell["truth"], cell["predicted"]): cell["rows"] for cell in evaluation.get("confusion", [])}
     classes = list(evaluation.get("classes", []))
@@ -130,7 +137,7 @@ def confusions(evaluation: dict[str, Any], say: Say) -> dict[str, Any] | None:
     ]
     few = len(classes) <= MAX_HEAT_MAP
     return {
-        "picture": pictures.confusion(classes, cells, say) if few else None,
+        "picture": pictures.confusion(classes, cells, number, say) if few else None,
         "pairs": pairs[:5] if few else pairs,
         "worst": pairs[0] if pairs else None,
         "most": max((pair["rows"] / pair["of"] for pair in pairs), default=1.0),
@@ -146,7 +153,7 @@ def per_class(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["f1"] is None, row["f1"] or 0.0))
 
 
-def trust(evaluation: dict[str, Any], say: Say) -> tuple[str, str] | None:
+def trust(evaluation: dict[str, Any], number: int, say: Say) -> tuple[str, str] | None:
     """The reliability picture and, in a sentence, whether the model is too sure of itself."""
     bins = [row for row in evaluation.get("calibration_bins", []) if row["rows"]]
     if not bins:
@@ -154,29 +161,59 @@ def trust(evaluation: dict[str, Any], say: Say) -> tuple[str, str] | None:
     rows = sum(row["rows"] for row in bins)
     gap = sum(row["rows"] * (row["confidence"] - row["accuracy"]) for row in bins) / rows
     kind = "fair" if abs(gap) < FAIR else "over" if gap > 0 else "under"
-    return pictures.reliability(bins, say), say(f"trust.{kind}", points=say.points(FAIR if kind == "fair" else gap))
+    return pictures.reliability(bins, number, say), say(
+        f"trust.{kind}", points=say.points(FAIR if kind == "fair" else gap)
+    )
 
 
-def slices(content: ReportContent) -> dict[str, Any] | None:
-    """Slices with bars on a common scale that starts at a round number below the lowest interval."""
-    rows = content.slices[:MAX_SLICES]
+def errors(evaluation: dict[str, Any], number: int, say: Say) -> dict[str, str] | None:
+    """Of a number: the truth against what the model said, how far it was off, and how often its interval held."""
+    points = evaluation.get("points")
+    if not points:
+        return None
+    held = evaluation.get("coverage")
+    return {
+        "scatter": pictures.scatter(points, number, say),
+        "residuals": pictures.residuals(evaluation["edges"], evaluation["counts"], number, say),
+        "coverage": "" if held is None else say("coverage", share=say.percent(held)),
+    }
+
+
+def slices(answer: AnswerContent, say: Say) -> dict[str, Any] | None:
+    """Slices with bars on a common scale: of shares it starts at a round number below the lowest interval."""
+    rows = answer.slices[:MAX_SLICES]
     if not rows:
         return None
-    lows = [row["accuracy"] if row.get("low") is None else row["low"] for row in rows]
-    floor = min(0.9, math.floor(10 * min(lows)) / 10)
+    metric = SLICED[answer.kind]
+    lows = [row["score"] if row.get("low") is None else row["low"] for row in rows]
+    highs = [row["score"] if row.get("high") is None else row["high"] for row in rows]
+    floor, top = min(0.9, math.floor(10 * max(0.0, min(lows))) / 10), 1.0
+    if metric in PLAIN:
+        floor, top = 0.0, max(highs) or 1.0
 
     def place(value: float) -> float:
-        return 100 * (value - floor) / (1 - floor)
+        return 100 * (min(top, max(floor, value)) - floor) / (top - floor)
 
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         bar = None
+        interval = ""
         if row.get("low") is not None and row.get("high") is not None:
             bar = (place(row["low"]), place(row["high"]) - place(row["low"]))
-        groups.setdefault(row["slice"], []).append({**row, "bar": bar, "dot": place(row["accuracy"])})
-    overall = content.evaluation["accuracy"] if content.evaluation else None
+            interval = say.range(metric, row["low"], row["high"])
+        shown = {"score": say.score(metric, row["score"]), "interval": interval}
+        groups.setdefault(row["slice"], []).append({**row, **shown, "bar": bar, "dot": place(row["score"])})
+    overall = answer.evaluation.get(metric) if answer.evaluation else None
     mark = place(overall) if overall is not None and overall >= floor else None
-    return {"groups": groups, "floor": floor, "mark": mark, "shown": len(rows), "all": len(content.slices)}
+    ends = [say.percent(floor, 0), say.percent(top, 0)] if metric not in PLAIN else ["0", say.score(metric, top)]
+    return {
+        "groups": groups,
+        "ends": ends,
+        "mark": mark,
+        "metric": say(f"sliced.{metric}"),
+        "shown": len(rows),
+        "all": len(answer.slices),
+    }
 
 
 def cost(content: ReportContent, say: Say) -> list[tuple[str, str]]:
@@ -192,13 +229,10 @@ def again(content: ReportContent, say: Say) -> list[tuple[str, str]]:
     return [(say(name), str(value)) for name, value in values.items() if value not in (None, "")]
 
 
-def _method(name: str, evaluation: dict[str, Any], say: Say, *, ours: bool) -> dict[str, Any]:
+def _method(name: str, evaluation: dict[str, Any], kind: str, say: Say, *, ours: bool) -> dict[str, Any]:
     scores = []
-    for metric in METRICS:
+    for metric in METRICS[kind]:
         low, high = evaluation.get("intervals", {}).get(metric, (None, None))
-        interval = ""
-        if low is not None and high is not None:
-            bounds = {"low": say.score(metric, low), "high": say.score(metric, high)}
-            interval = say("range", **bounds) if metric == "log_loss" else say.interval(low, high)
+        interval = say.range(metric, low, high) if low is not None and high is not None else ""
         scores.append({"value": say.score(metric, evaluation.get(metric)), "interval": interval})
     return {"name": name, "evaluation": evaluation, "ours": ours, "scores": scores, "rows": evaluation["rows"]}

@@ -13,7 +13,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.report import pictures, views
 from zaowu.report.content import ReportContent
 from zaowu.report.say import Say
-from zaowu.report.verdict import caveats, sentences
+from zaowu.report.verdict import caveats, headline, sentences, verdicts
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -71,13 +71,11 @@ def _template() -> Template:
 
 def _parts(content: ReportContent, say: Say) -> dict[str, Any]:
     """What the template lays out, by name; `sections` are those that have anything to show."""
-    evaluation, lengths = content.evaluation or {}, content.lengths
+    lengths = content.lengths
+    answers = [_answer(content, number, say) for number in range(len(content.answers))]
     parts: dict[str, Any] = {
-        "verdict": sentences(content, say),
-        "caveats": caveats(content, say),
-        "metrics": views.METRICS,
-        "methods": views.methods(content, say),
-        "intervals": views.interval_picture(content, say),
+        "verdict": [sentence for answer in answers for sentence in answer["verdict"]] or verdicts(content, say.lang),
+        "answers": answers,
         "facts": views.facts(content, say),
         "class_counts": views.class_counts(content),
         "lengths": pictures.lengths(lengths, say) if lengths else None,
@@ -86,26 +84,65 @@ def _parts(content: ReportContent, say: Say) -> dict[str, Any]:
         "made_of": views.made_of(content, say),
         "loss": pictures.loss_curve(content.history, content.best_epoch, say),
         "score": pictures.score_curve(content.history, content.best_epoch, say),
-        "confusions": views.confusions(evaluation, say),
-        "per_class": views.per_class(evaluation),
-        "trust": views.trust(evaluation, say),
-        "slices": views.slices(content),
         "cost": views.cost(content, say),
         "again": views.again(content, say),
         "caps": views.CAPS,
     }
-    shown = {
-        "verdict": parts["methods"] or parts["caveats"],
-        "data": content.columns or content.notes or content.findings,
-        "done": content.splits or lengths or parts["made_of"] or content.unknown_share is not None,
-        "training": content.history or content.settings,
-        "wrong": parts["confusions"] or parts["per_class"] or content.mistakes,
-        "trust": parts["trust"] or content.predictions,
-        "slices": content.slices,
-        "cost": content.timing or parts["cost"],
-        "again": content.command or parts["again"] or content.versions,
+    shown = [
+        ("verdict", "", any(answer["methods"] or answer["caveats"] for answer in answers)),
+        ("data", "", content.columns or content.notes or content.findings),
+        ("done", "", content.splits or lengths or parts["made_of"] or content.unknown_share is not None),
+        ("training", "", content.history or content.settings),
+        *(
+            (name, answer["id"], answer[f"has_{name}"])
+            for answer in answers
+            for name in ("wrong", "trust", "slices")
+        ),
+        ("cost", "", content.timing or parts["cost"]),
+        ("again", "", content.command or parts["again"] or content.versions),
+    ]  # fmt: skip
+    names = {answer["id"]: answer["name"] for answer in answers}
+    parts["sections"] = [
+        {"name": name, "id": f"{name}{which}", "title": _titled(say(f"title.{name}"), names.get(which, ""), say)}
+        for name, which, something in shown
+        if something
+    ]
+    return parts
+
+
+def _titled(title: str, name: str, say: Say) -> str:
+    return f"{name}{say('colon')}{title}" if name else title
+
+
+def _answer(content: ReportContent, number: int, say: Say) -> dict[str, Any]:
+    """What the template lays out for one target. id: after the names of its sections, empty for the only one."""
+    answer = content.answers[number]
+    evaluation = answer.evaluation or {}
+    several = len(content.answers) > 1
+    parts: dict[str, Any] = {
+        "id": f"-{number + 1}" if several else "",
+        "name": answer.target if several else "",
+        "kind": answer.kind,
+        "verdict": sentences(content, answer, say),
+        "caveats": caveats(content, answer, say),
+        "metrics": views.METRICS[answer.kind],
+        "methods": views.methods(answer, say),
+        "headline": headline(answer)[0],
+        "intervals": views.interval_picture(answer, number, say),
+        "confusions": views.confusions(evaluation, number, say),
+        "per_class": views.per_class(evaluation),
+        "trust": views.trust(evaluation, number, say),
+        "errors": views.errors(evaluation, number, say),
+        "mistakes": answer.mistakes,
+        "predictions": answer.predictions,
+        "slices": views.slices(answer, say),
     }
-    return {**parts, "sections": [name for name, something in shown.items() if something]}
+    return {
+        **parts,
+        "has_wrong": bool(parts["confusions"] or parts["per_class"] or parts["errors"] or answer.mistakes),
+        "has_trust": bool(parts["trust"] or answer.predictions),
+        "has_slices": bool(parts["slices"]),
+    }
 
 
 def _cut(value: object, width: int) -> str:

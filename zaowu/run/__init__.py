@@ -19,82 +19,125 @@ from zaowu.inputs import text
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records import check, read
+from zaowu.records.facts import as_strings
 from zaowu.records.records import Records, Schema, Table
-from zaowu.records.schema import as_strings
 from zaowu.report.content import ReportContent
-from zaowu.report.verdict import verdict
-from zaowu.targets import Score
-from zaowu.targets.category import Category, CategoryPrediction
+from zaowu.report.verdict import verdicts
+from zaowu.targets import Prediction, Score
 
 MANY_UNKNOWN = 0.05  # share of a text that the vocabulary may not know before a person is told
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predictions for the rows of `frame`, in their order. texts: (N,) what the model read of each row."""
+    """Predictions for the rows of `frame`, in their order.
+
+    texts: (N,) what the model read of each row. predictions: target column -> what is said of it.
+    """
 
     frame: pl.DataFrame
     texts: list[str]
-    prediction: CategoryPrediction
-    target: str
+    predictions: dict[str, Any]
     warnings: tuple[str, ...] = ()
 
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def prediction(self) -> Any:
+        """That of the only target. Raises UserError when there are several."""
+        if len(self.predictions) > 1:
+            names = ", ".join(self.predictions)
+            raise UserError(f"This model answers several columns ({names}): use predictions[name].")
+        return next(iter(self.predictions.values()))
+
     def to_frame(self, *, top: int = 1) -> pl.DataFrame:
-        """The rows as they were, and beside them the `top` answers with their confidence.
+        """The rows as they were, and beside them the answers; of classes the `top` ones with their confidence.
 
         A column of the rows is never replaced: `confidence` becomes `confidence_new` where there is one already.
         """
         columns: dict[str, list] = {}
         taken = set(self.frame.columns)
-        ranked = self.prediction.top(top)
-        for place in range(min(top, len(self.prediction.classes))):
-            suffix = "" if place == 0 else f"_{place + 1}"
-            for found, part in ((f"predicted_{self.target}", 0), ("confidence", 1)):
-                name = unused(f"{found}{suffix}", taken | columns.keys())
-                columns[name] = [row[place][part] for row in ranked]
+        for target, prediction in self.predictions.items():
+            for name, values in prediction.columns(target, top=top).items():
+                if len(self.predictions) > 1 and name.startswith("confidence"):
+                    name = f"{name}_{target}"
+                columns[unused(name, taken | columns.keys())] = values
         return self.frame.with_columns(pl.Series(name, values) for name, values in columns.items())
 
     def to_plain(self, *, top: int = 1) -> list[dict[str, Any]]:
-        """One object per row: `text`, `label`, `confidence`, and `top` when more than one answer is wanted."""
-        rows = []
-        for words, ranked in zip(self.texts, self.prediction.top(top), strict=True):
-            row: dict[str, Any] = {"text": words, "label": ranked[0][0], "confidence": ranked[0][1]}
-            if top > 1:
-                row["top"] = [{"label": label, "confidence": share} for label, share in ranked]
-            rows.append(row)
+        """One object per row: `text` and the answer (a class: `label`, `confidence`, and `top` when more than one is
+        wanted); with several targets `answers`, target column -> its answer."""
+        rows = [{"text": words} for words in self.texts]
+        for target, prediction in self.predictions.items():
+            for row, answer in zip(rows, prediction.plain(top=top), strict=True):
+                if len(self.predictions) == 1:
+                    row |= answer
+                else:
+                    row.setdefault("answers", {})[target] = answer  # type: ignore[arg-type, index]
         return rows
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """A run's scores on labelled rows, the baselines' beside them, and the paired difference to each."""
+class Judged:
+    """How one target was answered on labelled rows, the baselines beside it, and the paired difference to each.
+
+    kind: of the target. Differences are in its headline metric, model minus baseline.
+    """
 
     evaluation: Evaluation
     baselines: dict[str, Evaluation]
     comparison: dict[str, Score]
-    skipped: int
-    predicted: Predicted
 
     def to_plain(self) -> dict[str, Any]:
         return {
             **self.evaluation.to_plain(),
             "baselines": {name: found.to_plain() for name, found in self.baselines.items()},
             "comparison": {name: asdict(score) for name, score in self.comparison.items()},
-            "skipped": self.skipped,
         }
+
+
+def judge(target: Any, prediction: Prediction, beside: dict[str, Any], labels: Sequence) -> Judged:
+    """One target's answers on its labelled rows; records without a label say nothing."""
+    rows = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
+    known = [labels[i] for i in rows]
+    own = prediction.take(rows)
+    others = {name: found.take(rows) for name, found in beside.items()}
+    return Judged(
+        evaluation=evaluate(target, own, known),
+        baselines={name: evaluate(target, other, known) for name, other in others.items()},
+        comparison={name: compare(target, own, other, known)[target.headline] for name, other in others.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A run's scores on labelled rows, by target column."""
+
+    judged: dict[str, Judged]
+    rows: int
+    skipped: int
+    predicted: Predicted
+
+    def to_plain(self) -> dict[str, Any]:
+        """The figures of the only target, or with several `targets`, column -> its figures."""
+        own = {name: found.to_plain() for name, found in self.judged.items()}
+        figures = next(iter(own.values())) if len(own) == 1 else {"rows": self.rows, "targets": own}
+        return {**figures, "skipped": self.skipped}
 
 
 @dataclass
 class Run:
     """What `fit` returns and `load` opens.
 
-    config: as used, nothing left open. content: what the report says. facts: versions, data, base, how made.
+    targets: column -> its `Target`. config: as used, nothing left open. content: what the report says.
+    facts: versions, data, base, how made.
     stopped: training was interrupted, and a checkpoint waits in the folder.
     """
 
     schema: Schema
     source: text.Input
-    target: Category
+    targets: dict[str, Any]
     model: Model
     model_type: str
     config: FitConfig
@@ -103,11 +146,6 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     stopped: bool = False
-
-    @property
-    def target_column(self) -> str:
-        assert self.schema.target is not None
-        return self.schema.target.name
 
     def predict(self, data: Any) -> Predicted:
         """data: texts, a path, a polars or pandas frame, or anything else that `fit` reads.
@@ -118,12 +156,12 @@ class Run:
         table = _as_table(data, self.source.columns)
         frame = self._columns(table)
         values = [as_strings(frame.get_column(name)).fill_null("").to_list() for name in self.source.columns]
-        prediction, warnings = self._predict(values)
+        predictions, warnings = self._predict(values)
         empty = sum(not any(words.strip() for words in row) for row in zip(*values, strict=True))
         if empty:
-            warnings.append(f"{empty} of {len(prediction)} texts are empty: what is said of them means nothing.")
+            warnings.append(f"{empty} of {frame.height} texts are empty: what is said of them means nothing.")
         texts = [" | ".join(row) for row in zip(*values, strict=True)]
-        return Predicted(table.frame, texts, prediction, self.target_column, tuple(warnings))
+        return Predicted(table.frame, texts, predictions, tuple(warnings))
 
     def evaluate(self, data: Any, *, on_bad_row: str | None = None) -> Evaluated:
         """Scores on labelled rows. Labels that training never saw count as wrong and are named.
@@ -131,12 +169,13 @@ class Run:
         Raises UserError when input or target columns are missing, or no row can be used.
         """
         table = data if isinstance(data, Table) else read.read(data, on_bad_row=on_bad_row)
-        if self.target_column not in table.frame.columns:
-            names = table.frame.columns
-            raise UserError(
-                f"{table.source}: expected the column '{self.target_column}' with the true labels, "
-                f"got {', '.join(names)}.{nearest(self.target_column, names)}"
-            )
+        names = table.frame.columns
+        for column in self.targets:
+            if column not in names:
+                raise UserError(
+                    f"{table.source}: expected the column '{column}' with the true labels, "
+                    f"got {', '.join(names)}.{nearest(column, names)}"
+                )
         table = replace(table, frame=self._columns(table))
         records = check.clean(table, self.schema, on_bad_row=on_bad_row, min_classes=1)
         return self.score(records)
@@ -144,19 +183,19 @@ class Run:
     def score(self, records: Records) -> Evaluated:
         """As `evaluate`, on records that are clean already."""
         values = [records.values(name) for name in self.source.columns]
-        labels = records.values(self.target_column)
-        prediction, warnings = self._predict(values)
-        found = evaluate(self.target, prediction, labels)
-        beside = self.baselines.predict(dict(zip(self.source.columns, values, strict=True))) if self.baselines else {}
-        texts = [" | ".join(row) for row in zip(*values, strict=True)]
+        predictions, warnings = self._predict(values)
+        texts = dict(zip(self.source.columns, values, strict=True))
+        beside: dict[str, dict] = self.baselines.predict(texts) if self.baselines else {}
         return Evaluated(
-            evaluation=found,
-            baselines={name: evaluate(self.target, other, labels) for name, other in beside.items()},
-            comparison={
-                name: compare(self.target, prediction, other, labels)["accuracy"] for name, other in beside.items()
+            judged={
+                name: judge(target, predictions[name], beside.get(name, {}), records.values(name))
+                for name, target in self.targets.items()
             },
+            rows=len(records),
             skipped=len(records.skipped),
-            predicted=Predicted(records.frame, texts, prediction, self.target_column, tuple(warnings)),
+            predicted=Predicted(
+                records.frame, [" | ".join(row) for row in zip(*values, strict=True)], predictions, tuple(warnings)
+            ),
         )
 
     def save(self, folder: str | Path, *, lang: str = "en") -> Path:
@@ -167,27 +206,32 @@ class Run:
         return self.folder
 
     def summary(self) -> dict[str, Any]:
-        """The scores and where the files are, JSON-ready."""
-        evaluation = self.content.evaluation or {}
+        """The scores and where the files are, JSON-ready; with several targets `targets`, column -> its scores."""
+        own = {
+            answer.target: {
+                **(answer.evaluation or {}),
+                "baselines": answer.baselines,
+                "comparison": answer.comparison,
+            }
+            for answer in self.content.answers
+        }
         return {
             "run": str(self.folder) if self.folder else None,
             "report": str(self.folder / "report.html") if self.folder else None,
             "scored_on": self.content.scored_on,
             "stopped": self.content.stopped,
-            **evaluation,
-            "baselines": self.content.baselines,
-            "comparison": self.content.comparison,
+            **(next(iter(own.values())) if len(own) == 1 else {"targets": own}),
         }
 
     def lines(self, lang: str = "en") -> list[str]:
         """What the terminal says at the end."""
-        found = [verdict(self.content, lang)]
+        found = verdicts(self.content, lang)
         if self.folder:
             found.append(f"Run: {self.folder}")
             found.append(f"Report: {self.folder / 'report.html'}")
         return found
 
-    def _predict(self, values: Sequence[list[str]]) -> tuple[CategoryPrediction, list[str]]:
+    def _predict(self, values: Sequence[list[str]]) -> tuple[dict[str, Any], list[str]]:
         items = self.source.features(*values)
         num = len(values[0])
         outputs = predict(self.model, self.source, items, num_records=num)
@@ -198,7 +242,7 @@ class Run:
                 f"{strange} of {num} texts hold over {MANY_UNKNOWN:.0%} pieces that the vocabulary of this model "
                 "does not know: another script than the training texts had? Fit with --trim-vocab off to keep all."
             )
-        return self.target.decode(outputs), warnings
+        return self.model.decode(outputs), warnings
 
     def _columns(self, table: Table) -> pl.DataFrame:
         """The frame with this model's input columns, by name; a single other text column may stand in for one."""
@@ -207,7 +251,7 @@ class Run:
         if not missing:
             return table.frame
         if len(self.source.columns) == 1:
-            others = [name for name in names if name != self.target_column]
+            others = [name for name in names if name not in self.targets]
             if len(others) == 1:
                 note(f"{table.source}: reading column '{others[0]}' as '{missing[0]}'.")
                 return table.frame.rename({others[0]: missing[0]})

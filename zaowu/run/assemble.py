@@ -21,17 +21,17 @@ from zaowu import bases
 from zaowu.config import FitConfig
 from zaowu.evaluate import slices
 from zaowu.evaluate.baseline import Baselines
-from zaowu.evaluate.evaluate import compare, evaluate
+from zaowu.evaluate.evaluate import evaluate
 from zaowu.learn import Learned
 from zaowu.records.findings import Findings
 from zaowu.records.prepare import Prepared
 from zaowu.records.records import Records
-from zaowu.report.content import ReportContent
-from zaowu.run import Run
-from zaowu.targets.category import CategoryPrediction
+from zaowu.report.content import AnswerContent, ReportContent
+from zaowu.run import Run, judge
 
 LIBRARIES = ("zaowu", "torch", "numpy", "polars", "tokenizers", "safetensors", "scikit-learn")
 NUM_EXAMPLES = 5
+NUM_MISTAKES = 20
 
 
 class Clock:
@@ -51,11 +51,14 @@ class Clock:
 
 @dataclass(frozen=True)
 class Scored:
-    """Records with what the model and the baselines say of them, none of which saw them in training."""
+    """Records with what the model and the baselines say of them, none of which saw them in training.
+
+    predictions: target column -> its prediction. baselines: target column -> name of the method -> its prediction.
+    """
 
     records: Records
-    prediction: CategoryPrediction
-    baselines: dict[str, CategoryPrediction]
+    predictions: dict[str, Any]
+    baselines: dict[str, dict[str, Any]]
 
 
 def assemble(
@@ -75,12 +78,12 @@ def assemble(
     run = Run(
         schema=prepared.schema,
         source=learned.source,
-        target=learned.target,
+        targets=learned.targets,
         model=learned.model.eval(),
         model_type=learned.model_type,
         config=config,
         baselines=baselines,
-        content=ReportContent(title=f"{prepared.table.source}: {prepared.schema.target.name}"),  # type: ignore[union-attr]
+        content=ReportContent(title=f"{prepared.table.source}: {', '.join(learned.targets)}"),
         stopped=learned.training.stopped,
     )
     run.content = _content(run, source, prepared, learned, scored, findings, clock, folder=folder)
@@ -97,7 +100,8 @@ def assemble(
 
 def fingerprint(records: Records) -> str:
     """sha256 over the contents and labels of all records, whatever their order."""
-    labels = records.values(records.schema.target.name)  # type: ignore[union-attr]
+    columns = [records.values(column.name) for column in records.schema.targets]
+    labels = (" / ".join("" if label is None else str(label) for label in row) for row in zip(*columns, strict=True))
     rows = sorted(f"{number:016x} {label}" for number, label in zip(records.ids.tolist(), labels, strict=True))
     return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -113,16 +117,7 @@ def _content(
     *,
     folder: Path,
 ) -> ReportContent:
-    records, prediction, target = scored.records, scored.prediction, learned.target
-    labels = records.values(run.target_column)
-    texts = [" | ".join(row) for row in zip(*(records.values(name) for name in run.source.columns), strict=True)]
-    correct = target.correct(prediction, labels)
     training = learned.training
-    copies = np.isin(records.ids, prepared.train.ids) if prepared.scored_on == "test file" else np.zeros(1, bool)
-    deleaked = None
-    if copies.any() and not copies.all():
-        fresh = np.flatnonzero(~copies)
-        deleaked = evaluate(target, prediction.take(fresh), [labels[i] for i in fresh]).to_plain()
     base = None if run.config.text.base == "none" else bases.describe(run.config.text.base)
     tensors = sum(p.numel() * p.element_size() for p in learned.model.parameters())
     return ReportContent(
@@ -132,14 +127,8 @@ def _content(
         versions={"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
         machine=f"{platform.system()} {platform.machine()}, {processor()}, {learned.threads} threads",
         seed=run.config.train.seed,
-        evaluation=evaluate(target, prediction, labels).to_plain(),
-        baselines={name: evaluate(target, found, labels).to_plain() for name, found in scored.baselines.items()},
-        comparison={
-            name: asdict(compare(target, prediction, found, labels)["accuracy"])
-            for name, found in scored.baselines.items()
-        },
+        answers=[_answer(name, run, prepared, scored) for name in run.targets],
         scored_on=prepared.scored_on,
-        deleaked=deleaked,
         columns=[asdict(column) for column in prepared.schema.columns],
         notes=[*prepared.table.notes, *prepared.whole.notes],
         findings=findings.to_plain(),
@@ -158,25 +147,6 @@ def _content(
         best_epoch=training.best.epoch if training.history else None,
         stopped=training.reason,
         settings={"head": run.config.head, **asdict(run.config.text), **asdict(run.config.train)},
-        mistakes=[
-            {
-                "row": int(records.rows[wrong.index]),
-                "text": texts[wrong.index][:400],
-                "truth": wrong.label,
-                "predicted": wrong.predicted,
-                "confidence": wrong.confidence,
-            }
-            for wrong in slices.worst_mistakes(prediction, labels)
-        ],
-        predictions=[
-            {
-                "text": texts[i][:400],
-                "predicted": prediction.labels[i],
-                "confidence": float(prediction.confidence[i]),
-            }
-            for i in range(min(NUM_EXAMPLES, len(texts)))
-        ],
-        slices=_slices(run, records, labels, texts, correct),
         timing=dict(clock.seconds),
         train_rows_per_s=training.num_items / max(1e-9, training.seconds),
         predict_rows_per_s=learned.predict_rows_per_s,
@@ -185,19 +155,62 @@ def _content(
     )
 
 
-def _slices(run: Run, records: Records, labels: list, texts: list[str], correct: np.ndarray) -> list[dict[str, Any]]:
-    found = [("length", part) for part in slices.by_length(correct, [len(words) for words in texts])]
-    found += [("class", part) for part in slices.by_value(correct, labels)]
+def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerContent:
+    """The figures of one target, on the records that have a label for it."""
+    target, every = run.targets[name], scored.records.values(name)
+    rows = np.array([i for i, label in enumerate(every) if label is not None], np.int64)
+    records, prediction = scored.records.take(rows), scored.predictions[name].take(rows)
+    labels = records.values(name)
+    texts = [" | ".join(row) for row in zip(*(records.values(column) for column in run.source.columns), strict=True)]
+    judged = judge(target, prediction, {method: found.take(rows) for method, found in scored.baselines[name].items()},
+                   labels)  # fmt: skip
+    copies = np.isin(records.ids, prepared.train.ids) if prepared.scored_on == "test file" else np.zeros(1, bool)
+    deleaked = None
+    if copies.any() and not copies.all():
+        fresh = np.flatnonzero(~copies)
+        deleaked = evaluate(target, prediction.take(fresh), [labels[i] for i in fresh]).to_plain()
+    shown = prediction.take(np.arange(min(NUM_EXAMPLES, len(texts)))).shown(top=1)
+    return AnswerContent(
+        target=name,
+        kind=target.name,
+        evaluation=judged.evaluation.to_plain(),
+        baselines={method: found.to_plain() for method, found in judged.baselines.items()},
+        comparison={method: asdict(lead) for method, lead in judged.comparison.items()},
+        deleaked=deleaked,
+        mistakes=[
+            {
+                "row": int(records.rows[wrong.index]),
+                "text": texts[wrong.index][:400],
+                "truth": wrong.truth,
+                "predicted": wrong.predicted,
+                "confidence": wrong.confidence,
+            }
+            for wrong in target.mistakes(prediction, labels, limit=NUM_MISTAKES)
+        ],
+        predictions=[
+            {"text": text[:400], "predicted": answers[0][0], "confidence": answers[0][1]}
+            for text, answers in zip(texts, shown, strict=False)
+        ],
+        slices=_slices(run, records, target, labels, texts, target.per_record(prediction, labels)),
+    )
+
+
+def _slices(
+    run: Run, records: Records, target: Any, labels: list, texts: list[str], figures: np.ndarray
+) -> list[dict[str, Any]]:
+    found = [("length", part) for part in slices.by_length(figures, [len(words) for words in texts])]
+    if target.name == "category":
+        found += [("class", part) for part in slices.by_value(figures, labels)]
     for name in run.config.data.slices:
-        found += [(name, part) for part in slices.by_value(correct, records.values(name))]
+        found += [(name, part) for part in slices.by_value(figures, records.values(name))]
     return [
         {
             "slice": name,
             "value": part.name,
             "rows": part.rows,
-            "accuracy": part.accuracy.value,
-            "low": part.accuracy.low,
-            "high": part.accuracy.high,
+            "score": part.score.value,
+            "low": part.score.low,
+            "high": part.score.high,
         }
         for name, part in found
     ]

@@ -18,16 +18,15 @@ from zaowu.inputs import text
 from zaowu.model import Model
 from zaowu.records import schema as schemas
 from zaowu.records.records import Schema
-from zaowu.report.content import SHAPES, ReportContent
+from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
 from zaowu.run.save import TOKENS, TRUNK, token_facts
 from zaowu.targets import load as load_target
-from zaowu.targets.category import Category
 from zaowu.trunk import families
 from zaowu.trunk.transformer.encoder import check
 
-PARTS = ("model_type", "schema", "inputs", "target", "model", "config", "baselines")
+PARTS = ("model_type", "schema", "inputs", "targets", "model", "config", "baselines")
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> Run:
@@ -38,29 +37,36 @@ def load(folder: str | Path, *, device: str = "cpu") -> Run:
         if part not in data:
             raise UserError(f"{where}: '{part}' is missing. Copy the folder again, or fit again.")
     schema = schemas.from_plain(data["schema"], f"{where}, 'schema'")
-    inputs, target = data["inputs"], data["target"]
+    inputs, answers = data["inputs"], data["targets"]
     if not isinstance(inputs, dict) or list(inputs) != [text.KIND]:
         raise UserError(f"{where}, 'inputs': expected one group of kind {text.KIND}, got {shorten(inputs)}.")
-    if not isinstance(target, dict):
-        raise UserError(f"{where}, 'target': expected an object, got {shorten(target)}.")
+    if not isinstance(answers, dict) or list(answers) != [column.name for column in schema.targets] or not answers:
+        raise UserError(f"{where}, 'targets': expected one for each target column, got {shorten(answers)}.")
     source = text.Input.from_state(inputs[text.KIND], folder, where=f"{where}, 'inputs'")
     _check_columns(schema, source.columns, where=where)
-    answer = load_target(target.get("kind"), target.get("state"), where=f"{where}, 'target'")
+    targets = {}
+    for column in schema.targets:
+        target, place = answers[column.name], f"{where}, target '{shorten(column.name)}'"
+        if not isinstance(target, dict) or target.get("kind") != column.kind:
+            raise UserError(f"{place}: expected an object of kind {column.kind}, got {shorten(target)}.")
+        targets[column.name] = load_target(target["kind"], target.get("state"), where=place)
     config = from_plain(ModelConfig, data["model"], where=f"{where}, 'model'")
     listed(data, *([] if config.head == "first" else [f"{TRUNK}/model.safetensors"]), folder=folder)
-    model = _model(folder, data["model_type"], source, answer, config, where=where)
+    model = _model(folder, data["model_type"], source, targets, config, where=where)
     baselines = None
     if type(data["baselines"]) is not bool:
         raise UserError(f"{where}, 'baselines': expected true or false, got {shorten(data['baselines'])}.")
     if data["baselines"]:
         listed(data, "baseline.safetensors", "baseline.json", folder=folder)
         baselines = Baselines.load(folder)
-        if baselines.target.classes != answer.classes or not set(baselines.features) <= set(source.columns):
-            raise UserError(f"{folder / 'baseline.json'}: its classes or columns are not those of {where}.")
+        same = {name: own.num_outputs for name, own in targets.items()}
+        theirs = {name: len(own.prior) for name, own in baselines.answerers.items()}
+        if same != theirs or not set(baselines.features) <= set(source.columns):
+            raise UserError(f"{folder / 'baseline.json'}: its targets or columns are not those of {where}.")
     return Run(
         schema=schema,
         source=source,
-        target=answer,
+        targets=targets,
         model=model.to(device).eval(),
         model_type=data["model_type"],
         config=from_plain(FitConfig, data["config"], where=f"{where}, 'config'"),
@@ -72,8 +78,6 @@ def load(folder: str | Path, *, device: str = "cpu") -> Run:
 
 
 def _check_columns(schema: Schema, columns: Sequence[str], *, where: str) -> None:
-    if schema.target is None:
-        raise UserError(f"{where}, 'schema': expected one column with the role target, got none.")
     inputs = [column.name for column in schema.inputs]
     if list(columns) != inputs:
         raise UserError(f"{where}, 'inputs': expected the columns {shorten(inputs)}, got {shorten(list(columns))}.")
@@ -85,17 +89,21 @@ def read_content(folder: Path) -> ReportContent:
     content = from_plain(ReportContent, read_json(path), where=str(path))
     for name, shape in SHAPES.items():
         checked(shape, getattr(content, name), where=f"{path}, '{name}'")
-    scores = {"evaluation": content.evaluation, "deleaked": content.deleaked, **content.baselines}
-    for name, found in scores.items():
-        if found is not None:
-            Evaluation.from_plain(found, where=f"{path}, '{name}'")
+    for answer in content.answers:
+        place = f"{path}, '{shorten(answer.target)}'"
+        for name, shape in ANSWER_SHAPES.items():
+            checked(shape, getattr(answer, name), where=f"{place}, '{name}'")
+        scores = {"evaluation": answer.evaluation, "deleaked": answer.deleaked, **answer.baselines}
+        for name, found in scores.items():
+            if found is not None and Evaluation.from_plain(found, where=f"{place}, '{name}'").kind != answer.kind:
+                raise UserError(f"{place}, '{name}': expected scores of kind {answer.kind}.")
     if content.lengths and len(content.lengths["edges"]) != len(content.lengths["counts"]) + 1:
         raise UserError(f"{path}, 'lengths': expected one edge more than counts.")
     return content
 
 
 def _model(
-    folder: Path, model_type: Any, source: text.Input, target: Category, config: ModelConfig, *, where: str
+    folder: Path, model_type: Any, source: text.Input, targets: dict[str, Any], config: ModelConfig, *, where: str
 ) -> Model:
     """Built on the tensors of the files, so that no size in a config can allocate anything by itself."""
     trunk = config.trunk
@@ -108,19 +116,25 @@ def _model(
             f"{where}, 'inputs': {source.max_tokens:,} tokens do not fit {trunk.positions.max_positions:,} positions."
         )
     first = config.head == "first"
+    width = sum(target.num_outputs for target in targets.values())
     path = folder / "model.safetensors" if first else folder / TRUNK / "model.safetensors"
     state = families.load_tensors(
         path,
         family.names(trunk, facts, classify=first),
         config=trunk,
         facts=facts,
-        num_classes=target.num_classes if first else None,
+        num_classes=width if first else None,
     )
     state[f"embedders.{source.kind}.weight"] = state.pop(TOKENS)
     if not first:
-        state |= _head(folder / "model.safetensors", (target.num_classes, trunk.dim))
+        state |= _head(folder / "model.safetensors", (width, trunk.dim))
+    whole, start = {name: state.pop(f"head.{name}") for name in ("weight", "bias")}, 0
+    for place, target in enumerate(targets.values()):
+        end = start + target.num_outputs
+        state |= {f"heads.{place}.{name}": tensor[start:end] for name, tensor in whole.items()}
+        start = end
     with torch.device("meta"):
-        model = Model({source.kind: source}, target, config)
+        model = Model({source.kind: source}, targets, config)
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -58,7 +59,7 @@ def manifest(run: Run) -> dict[str, Any]:
         "model_type": run.model_type,
         "schema": schemas.to_plain(run.schema),
         "inputs": {run.source.kind: run.source.state()},
-        "target": {"kind": run.target.name, "state": run.target.state()},
+        "targets": {name: {"kind": target.name, "state": target.state()} for name, target in run.targets.items()},
         "model": to_plain(run.model.config),
         "config": to_plain(run.config),
         "baselines": run.baselines is not None,
@@ -77,22 +78,41 @@ def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
     family, codec = families.find(run.model_type), run.source.codec
     facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
     trunk = run.model.config.trunk
-    config = family.write_config(
-        trunk, facts, model_type=run.model_type, classes=run.target.classes if classify else None
-    )
-    write_json(folder / "config.json", config)
+    only = next(iter(run.targets.values())) if len(run.targets) == 1 else None
+    names = getattr(only, "classes", None) or getattr(only, "tags", None)
+    if not classify or names:  # numbers and mixed answers cannot be said in their config
+        config = family.write_config(
+            trunk,
+            facts,
+            model_type=run.model_type,
+            classes=names if classify else None,
+            several=only is not None and only.name == "tags",
+        )
+        write_json(folder / "config.json", config)
     state = published_state(run.model.state_dict())
     families.save_tensors(folder / "model.safetensors", state, family.names(trunk, facts, classify=classify))
 
 
 def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our state under the names that families use: one token table, whichever input owns it."""
-    return {TOKENS if name.startswith("embedders.") else name: tensor for name, tensor in state.items()}
+    """Our state under the names that families use: one token table, whichever input owns it, and one last layer."""
+    return {
+        TOKENS if name.startswith("embedders.") else name: tensor for name, tensor in one_head(state).items()
+    }  # fmt: skip
+
+
+def one_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The last layers of all targets as one, below one another in their order."""
+    places = sorted({int(name.split(".")[1]) for name in state if name.startswith("heads.")})
+    whole = {
+        f"head.{part}": torch.cat([state[f"heads.{place}.{part}"] for place in places]) for part in ("weight", "bias")
+    }
+    return {name: tensor for name, tensor in state.items() if not name.startswith("heads.")} | whole
 
 
 def _write_sentence_transformers(run: Run, folder: Path) -> None:
-    dim, classes = run.model.config.trunk.dim, run.target.num_classes
-    head = {"linear.weight": run.model.head.weight.detach(), "linear.bias": run.model.head.bias.detach()}
+    whole = one_head(run.model.state_dict())
+    head = {f"linear.{name}": whole[f"head.{name}"].contiguous() for name in ("weight", "bias")}
+    outputs, dim = head["linear.weight"].shape
     save_file(head, folder / "model.safetensors", metadata={"format": "pt"})
     modules = [("trunk", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")]
     write_json(
@@ -112,6 +132,6 @@ def _write_sentence_transformers(run: Run, folder: Path) -> None:
     identity = "torch.nn.modules.linear.Identity"
     write_json(
         folder / "2_Dense" / "config.json",
-        {"in_features": dim, "out_features": classes, "bias": True, "activation_function": identity},
+        {"in_features": dim, "out_features": outputs, "bias": True, "activation_function": identity},
     )
     shutil.copyfile(folder / "model.safetensors", folder / "2_Dense" / "model.safetensors")

@@ -6,9 +6,10 @@ A kind of answer is a module of this folder whose class has the file's name with
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,8 +18,6 @@ from zaowu import listing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from zaowu.batching.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -45,36 +44,118 @@ class Score:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a figure is read."""
+    """How a figure is read. is_share: it lies between 0 and 1, and its noise is about that of a share of rows."""
 
     higher_is_better: bool
+    is_share: bool = False
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An answer that is far from the truth. index: place of the record. confidence: None where there is none."""
+
+    index: int
+    truth: str
+    predicted: str
+    confidence: float | None
+
+
+class Prediction(Protocol):
+    """What a model says about N records: a dataclass. rowwise: its fields that are arrays of N."""
+
+    rowwise: ClassVar[tuple[str, ...]]
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: np.ndarray) -> Prediction:
+        """The records at `index` (integers or a boolean mask), in that order."""
+        ...
+
+    def columns(self, name: str, *, top: int) -> dict[str, list]:
+        """What stands beside the rows of a table, by column; `name` is the target's column."""
+        ...
+
+    def plain(self, *, top: int) -> list[dict[str, Any]]:
+        """One JSON-ready object per record."""
+        ...
+
+    def shown(self, *, top: int) -> list[list[tuple[str, float | None]]]:
+        """For each record its answers as words, with the confidence in each."""
+        ...
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Predictions of one kind below one another. Arrays are put together; what else they hold is the first one's."""
+    columns = {name: [getattr(part, name) for part in parts] for name in parts[0].rowwise}
+    return replace(
+        parts[0],
+        **{name: None if any(p is None for p in own) else np.concatenate(own) for name, own in columns.items()},
+    )
 
 
 class Target(Protocol):
-    """What every kind of answer offers. A prediction is whatever `decode` returns; labels are raw values."""
+    """What every kind of answer offers. Labels are raw values; answers are what the batch holds of them."""
 
     name: ClassVar[str]  # its kind: the name of its file
     metrics: ClassVar[Mapping[str, Metric]]
-    primary: ClassVar[
-        tuple[str, ...]
-    ]  # metrics that choose a checkpoint; the next one decides when all before are equal
+    headline: ClassVar[str]  # the metric by which it is held against a baseline
+    primary: ClassVar[tuple[str, ...]]  # metrics that choose a checkpoint; each decides when all before are equal
+    prior_name: ClassVar[str]  # of the baseline that says the same of every record
+    scaled: ClassVar[bool]  # whether a linear baseline's outputs need a scale of their own
+
+    @classmethod
+    def fit(
+        cls, labels: Sequence, *, also: Sequence = (), label_smoothing: float = 0.0, class_weights: str = "none"
+    ) -> Any:
+        """Learns from training labels; None is no label. Raises UserError for what cannot be learned from.
+
+        also: labels that may be asked for later. Only which of them there are matters, not how often.
+        """
+        ...
 
     def state(self) -> dict[str, Any]:
         """Plain data for the saved config; `from_state(state, where=...)` is its strict inverse."""
         ...
 
+    @property
+    def num_outputs(self) -> int: ...
+
     def features(self, labels: Sequence) -> np.ndarray:
         """The answers as the batch holds them, (N, ...): negative integers and NaN are "no answer"."""
         ...
 
-    def head(self, dim: int) -> nn.Module: ...
+    def head(self, dim: int) -> nn.Module:
+        """(B, D) states -> (B, num_outputs)."""
+        ...
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, LossSum]: ...
+    def loss(self, outputs: Tensor, answers: Tensor, weights: Tensor) -> LossSum:
+        """outputs: (B, num_outputs). answers: (B, ...). weights: (B,), zero where a record has no answer."""
+        ...
 
-    def decode(self, logits: Any) -> Any: ...
+    def decode(self, outputs: Any) -> Any:
+        """(N, num_outputs) -> a `Prediction`."""
+        ...
 
-    def baseline_estimator(self, *, strength: float, seed: int) -> Any:
-        """The linear scikit-learn estimator, not yet fitted, that answers the same question cheaply."""
+    def tuned(self, outputs: np.ndarray, answers: np.ndarray) -> Any:
+        """The same target with what only unseen rows can tell: thresholds, the width of an interval.
+
+        outputs: (N, num_outputs). answers: as `features` gives them; records without one say nothing.
+        """
+        ...
+
+    def prior(self, answers: np.ndarray) -> np.ndarray:
+        """(num_outputs,) float32: what to say of every record when nothing but the answers is known."""
+        ...
+
+    def fit_linear(self, matrix: Any, answers: np.ndarray, *, strength: float, seed: int) -> tuple[Any, Any]:
+        """The cheap method: weight (num_outputs, F) and bias (num_outputs,) of a linear scikit-learn model.
+
+        matrix: (N, F) scipy CSR. A higher `strength` follows the data closer.
+        """
+        ...
+
+    def row_losses(self, outputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N,) how wrong the outputs are, as training sees it."""
         ...
 
     def score(self, prediction: Any, labels: Sequence) -> dict[str, float]:
@@ -86,13 +167,42 @@ class Target(Protocol):
     ) -> dict[str, tuple[float, float]]: ...
 
     def differences(self, first: Any, second: Any, labels: Sequence, *, seed: int, resamples: int) -> dict[str, Score]:
-        """First minus second on the same rows, for the metrics that can be paired."""
+        """First minus second on the same rows, for the metrics that can be paired; `headline` among them."""
+        ...
+
+    def per_record(self, prediction: Any, labels: Sequence) -> np.ndarray:
+        """(N,) float: how good each answer is, such that slices can be held against each other by the mean."""
+        ...
+
+    def mistakes(self, prediction: Any, labels: Sequence, *, limit: int) -> list[Mistake]:
+        """The worst answers, the worst first."""
         ...
 
     def details(self, prediction: Any, labels: Sequence) -> Any:
-        """What a report shows beside the scores: a dataclass with `to_plain()`, which
+        """What a report shows beside the scores: a dataclass with `to_plain()` and `caveats()` (sentences), which
         `details_from_plain(data, where=...)` reads back strictly."""
         ...
+
+
+def answered(answers: np.ndarray) -> np.ndarray:
+    """(N,) bool: which records have an answer."""
+    real: np.ndarray = np.isfinite(answers) if answers.dtype.kind == "f" else np.greater_equal(answers, 0)
+    return real.reshape(len(answers), -1).all(axis=1)
+
+
+def rank(target: Target, scores: Mapping[str, float]) -> tuple[float, ...]:
+    """Scores as numbers of which the higher is the better, in the order in which they decide."""
+    return tuple(
+        round(scores[name], 6) if target.metrics[name].higher_is_better else -round(scores[name], 6)
+        for name in target.primary
+    )
+
+
+def noise(target: Target, scores: Mapping[str, float], rows: int) -> float:
+    """The standard error of the metric that decides first; 0 where it is no share."""
+    first = target.primary[0]
+    value = min(1.0, max(0.0, scores[first]))
+    return math.sqrt(value * (1 - value) / rows) if target.metrics[first].is_share else 0.0
 
 
 def kinds() -> list[str]:

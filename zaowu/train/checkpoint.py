@@ -86,4 +86,4 @@ def points_to_plain(history: list[Point]) -> list[dict[str, Any]]:
 
 
 def points_from_plain(data: list[dict[str, Any]]) -> list[Point]:
-    return [Point(**point) for point in data]
+    return [Point(**point | {"rank": tuple(point["rank"])}) for point in data]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,11 +18,11 @@ from zaowu.batching.batch import Batch, collate
 from zaowu.batching.order import chance, train_batches
 from zaowu.config import TrainConfig
 from zaowu.errors import Stopped
-from zaowu.evaluate.evaluate import evaluate
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Item
 from zaowu.model import Model
 from zaowu.progress import Bar, note
+from zaowu.targets import answered, noise, rank
 from zaowu.train import estimate, precision
 from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
 from zaowu.train.optim import Optimizer, rate
@@ -34,14 +34,18 @@ STOPPED = "stopped with Ctrl-C"
 
 @dataclass(frozen=True)
 class Part:
-    """Records made ready for the model. labels: (N,) as they were read; ids: (N,) uint64."""
+    """N records made ready for the model. labels: target column -> N labels as they were read; ids: (N,) uint64.
+
+    weights: (N,) float32 of the loss; None = all weigh the same.
+    """
 
     items: Sequence[Item]
-    labels: Sequence[Any]
+    labels: Mapping[str, Sequence[Any]]
     ids: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.ids)
 
 
 @dataclass
@@ -140,7 +144,9 @@ class _Run:
         self.records = np.array([item.record for item in part.items])
         self.shares = np.array([item.share for item in part.items], np.float32)
         self.ids = _item_ids(part.ids[self.records], self.records)
-        self.answers = model.target.features(part.labels)
+        if part.weights is not None:
+            self.shares = self.shares * part.weights[self.records]
+        self.answers = {name: target.features(part.labels[name]) for name, target in model.targets.items()}
         assert config.epochs and config.batch_size
         self.num_steps = config.epochs * -(-len(part.items) // config.batch_size)
         self.step = self.num_tokens = self.num_items = self.last_tokens = 0
@@ -162,13 +168,13 @@ class _Run:
 
     def batch(self, index: np.ndarray) -> Batch:
         records = self.records[index]
-        name, answers = self.model.target.name, self.answers[records]
+        answers = {name: own[records] for name, own in self.answers.items()}
         return collate(
             self.source.kind,
             [self.part.items[i].features for i in index],
             self.source.specs,
-            targets={name: answers},
-            target_mask={name: answers >= 0},
+            targets=answers,
+            target_mask={name: answered(own) for name, own in answers.items()},
             weights=self.shares[index],
             index=records,
         ).to(next(self.model.parameters()).device)
@@ -206,15 +212,25 @@ class _Run:
 
     def evaluate(self, epoch: int, valid: Part | None, seconds: float) -> Point:
         scores: dict[str, float] = {}
+        ranks: list[tuple[float, ...]] = []
+        noises: list[float] = []
         if valid is not None:
-            target = self.model.target
             outputs = predict(self.model, self.source, valid.items, num_records=len(valid), label="validating")
-            found = evaluate(target, target.decode(outputs), valid.labels, resamples=0)
-            scores = {name: score.value for name, score in found.scores.items()}
+            for name, target in self.model.targets.items():
+                rows = [i for i, label in enumerate(valid.labels[name]) if label is not None]
+                labels, raw = [valid.labels[name][i] for i in rows], outputs[name][rows]
+                if rows:
+                    found = target.score(target.tuned(raw, target.features(labels)).decode(raw), labels)
+                    before = f"{name}: " if len(self.model.targets) > 1 else ""
+                    scores |= {f"{before}{metric}": value for metric, value in found.items()}
+                    ranks.append(rank(target, found))
+                    noises.append(noise(target, found, len(rows)))
         share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.config.warmup)
         loss = self.loss_sum / max(1, self.loss_count)
         self.loss_sum = self.loss_count = 0.0
-        return Point(epoch, self.step, loss, share * (self.config.lr or 0.0), seconds, scores)
+        middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets
+        error = sum(noises) / max(1, len(noises))
+        return Point(epoch, self.step, loss, share * (self.config.lr or 0.0), seconds, scores, middle, error)
 
     def reason(self, history: list[Point]) -> str | None:
         assert self.config.epochs
@@ -290,7 +306,5 @@ def _interruptible() -> Iterator[_Pressed]:
 
 
 def _say(point: Point, epochs: int) -> None:
-    valid = ""
-    if point.valid:
-        valid = f"  validation macro-F1 {point.valid['macro_f1']:.3f}, log-loss {point.valid['log_loss']:.3f}"
-    note(f"epoch {point.epoch} of {epochs}: loss {point.train_loss:.3f}{valid}")
+    valid = ", ".join(f"{name.replace('_', '-')} {value:.3f}" for name, value in point.valid.items())
+    note(f"epoch {point.epoch} of {epochs}: loss {point.train_loss:.3f}{'  validation ' if valid else ''}{valid}")

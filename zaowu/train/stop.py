@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation during training. valid: metric -> value, empty when there is nothing to validate on."""
+    """One evaluation during training.
+
+    valid: metric -> value, empty when there is nothing to validate on; with several targets "column: metric".
+    rank: what decides between two points, the higher the better, in this order (`targets.rank`).
+    noise: by how much two points must differ in the first number of their ranks to differ at all.
+    """
 
     epoch: int
     step: int
@@ -16,18 +21,26 @@ class Point:
     lr: float
     seconds: float
     valid: dict[str, float]
-
-
-def rank(point: Point) -> tuple[float, float]:
-    """Higher is better: macro-F1, then log-loss. Without validation the last point is the best."""
-    if not point.valid:
-        return float(point.step), 0.0
-    return round(point.valid["macro_f1"], 6), -point.valid["log_loss"]
+    rank: tuple[float, ...] = ()
+    noise: float = 0.0
 
 
 def best(history: Sequence[Point]) -> Point:
-    """The point whose weights are kept; the earlier one of equals."""
-    return max(history, key=lambda point: (rank(point), -point.step))
+    """The point whose weights are kept: the earlier one of equals; without validation the last one.
+
+    A lead of less than one standard error is no lead: there the second number decides. On two hundred validation
+    rows the highest of five scores is often that of an unfinished epoch.
+    """
+    if not history[-1].rank:
+        return history[-1]
+    chosen = history[0]
+    for point in history[1:]:
+        lead = point.rank[0] - chosen.rank[0]
+        if abs(lead) > max(point.noise, chosen.noise):
+            chosen = point if lead > 0 else chosen
+        elif (point.rank[1:], lead) > (chosen.rank[1:], 0.0):
+            chosen = point
+    return chosen
 
 
 def reason_to_stop(history: Sequence[Point], *, epochs: int, patience: int) -> str | None:

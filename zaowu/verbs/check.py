@@ -65,7 +65,7 @@ def check(
     *,
     test: Any = None,
     valid: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     columns: Mapping[str, str] | Sequence[str] = (),
     ignore: Sequence[str] = (),
     group: str | None = None,
@@ -94,7 +94,7 @@ def check(
                 schema = schemas.guess(
                     table,
                     guessers=guessers(),
-                    target=target,
+                    target=(target,) if isinstance(target, str) else tuple(target or ()),
                     columns=schemas.column_kinds(columns),
                     ignore=ignore,
                     group=group,

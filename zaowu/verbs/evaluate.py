@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zaowu import targets
 from zaowu.learn import choose_device
 from zaowu.progress import aligned, note, speaking
+from zaowu.report.say import PLAIN
 from zaowu.run import Evaluated
 from zaowu.run.load import load
 from zaowu.verbs.predict import checked_out, use_threads, write_frame
-
-SHOWN = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,19 @@ class Scores:
         return self.found.to_plain()
 
     def lines(self) -> list[str]:
-        own = {"this model": self.found.evaluation} | self.found.baselines
-        rows = [["", *(name.replace("_", " ") for name in SHOWN)]]
-        for name, evaluation in own.items():
-            rows.append([name, *(_figure(evaluation.scores[score]) for score in SHOWN)])
-        lines = [f"{self.found.evaluation.rows:,} rows", *aligned(rows).splitlines()]
-        for name, lead in self.found.comparison.items():
-            lines.append(f"accuracy minus {name}: {lead.value:+.1%} ({lead.low:+.1%} to {lead.high:+.1%})")
-        unseen = self.found.evaluation.details.unseen
-        if unseen:
-            listed = ", ".join(f"'{label}' ({rows} rows)" for label, rows in unseen.items())
-            lines.append(f"Labels that the model never saw count as wrong: {listed}.")
+        lines = [f"{self.found.rows:,} rows"]
+        for column, judged in self.found.judged.items():
+            if len(self.found.judged) > 1:
+                lines.append(f"{column}:")
+            target = targets.find(judged.evaluation.kind, where=column)
+            rows = [["", *(name.replace("_", " ") for name in target.metrics)]]
+            for name, evaluation in ({"this model": judged.evaluation} | judged.baselines).items():
+                rows.append([name, *(_figure(evaluation.scores[score]) for score in target.metrics)])
+            lines += aligned(rows).splitlines()
+            metric = target.headline.replace("_", " ")
+            for name, lead in judged.comparison.items():
+                lines.append(f"{metric} minus {name}: {_lead(lead, target.headline)}")
+            lines += judged.evaluation.details.caveats()
         if self.found.skipped:
             lines.append(f"{self.found.skipped} rows were skipped: no text or no label.")
         return lines
@@ -64,10 +66,20 @@ def evaluate(
             note(sentence)
         if place is not None:
             write_frame(found.predicted.to_frame(), place)
-            note(f"{found.evaluation.rows:,} predictions: {place}")
+            note(f"{found.rows:,} predictions: {place}")
         return Scores(found)
 
 
 def _figure(score: Any) -> str:
-    bounds = "" if score.low is None else f" ({score.low:.3f}-{score.high:.3f})"
-    return f"{score.value:.3f}{bounds}"
+    value, *bounds = (f"{part:,.3f}" if abs(part) < 1000 else f"{part:,.0f}" for part in _known(score))
+    return f"{value} ({'-'.join(bounds)})" if bounds else value
+
+
+def _lead(lead: Any, metric: str) -> str:
+    form = "+.1%" if metric not in PLAIN else "+,.4g"
+    value, *bounds = (format(part, form) for part in _known(lead))
+    return f"{value} ({' to '.join(bounds)})" if bounds else value
+
+
+def _known(score: Any) -> list[float]:
+    return [score.value] if score.low is None or score.high is None else [score.value, score.low, score.high]

@@ -14,7 +14,7 @@ from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
 from zaowu.inputs import guessers
-from zaowu.learn import check_choices, learn
+from zaowu.learn import check_choices, fit_targets, learn, tuned
 from zaowu.options import checked, fit_config, rare_settings, seconds
 from zaowu.progress import aligned, note, speaking
 from zaowu.records import schema as schemas
@@ -25,7 +25,7 @@ from zaowu.report.say import language
 from zaowu.run import Run
 from zaowu.run.assemble import Clock, Scored, assemble
 from zaowu.run.folder import opened, partial, place
-from zaowu.targets.category import Category, CategoryPrediction
+from zaowu.targets import joined
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
 
@@ -33,10 +33,11 @@ from zaowu.train.rule import CROSS_VALIDATE_BELOW
 def fit(
     path: Any,
     *,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     columns: Mapping[str, str] | Sequence[str] = (),
     ignore: Sequence[str] = (),
     group: str | None = None,
+    weight: str | None = None,
     slices: Sequence[str] = (),
     valid: str | None = None,
     test: str | None = None,
@@ -66,7 +67,9 @@ def fit(
     """Reads, checks, splits, trains, compares with the cheap baselines, writes the run and its report.
 
     path: a table file, a folder of .txt per class, a polars or pandas frame, a list of dicts, a dict of lists.
-    columns: name -> kind, or "name:kind=text" strings. time_limit: seconds, or "90s", "20m", "2h".
+    target: a column, or several that one model answers together. weight: a column of numbers from 0, by which
+    records count in training. columns: name -> kind, or "name:kind=text" strings.
+    time_limit: seconds, or "90s", "20m", "2h".
     settings: rare ones, by name or as "name=value" (`options.RARE` lists them). out: the run's folder; default
     runs/<file name>. like: take all choices from this run. resume: go on with an interrupted run in `out`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
@@ -89,10 +92,11 @@ def fit(
                 "threads": threads,
             }
             data = {
-                "target": target,
+                "target": [target] if isinstance(target, str) else list(target or ()),
                 "columns": schemas.column_kinds(columns),
                 "ignore": list(ignore),
                 "group": group,
+                "weight": weight,
                 "slices": list(slices),
                 "valid": valid,
                 "test": test,
@@ -119,18 +123,20 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     else:
         checkpoint.remove()
     with clock("baseline"):
-        baselines = _baselines(prepared.train, prepared.valid)
+        baselines = _baselines(prepared.train, prepared.valid, config)
     scored = None
     if prepared.folds is not None:
         with clock("folds"):
-            scored = _cross_validate(prepared, config)
+            scored, unseen = _cross_validate(prepared, config)
     with clock("train"):
-        learned = learn(prepared.train, prepared.valid, config, classes=_classes(prepared.whole), checkpoint=checkpoint)
+        learned = learn(prepared.train, prepared.valid, config, known=prepared.whole, checkpoint=checkpoint)
     with clock("evaluate"):
         if scored is None:
             assert prepared.test is not None
             found = learned.predict(prepared.test, label="scoring")
             scored = Scored(prepared.test, found, baselines.predict(_inputs(prepared.test)))
+        else:
+            learned.tune(unseen, prepared.whole)
     run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
     run.save(folder, lang=lang)
     if not run.stopped:  # only now: were the disk full, training could still go on from it
@@ -138,47 +144,55 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     return run
 
 
-def _cross_validate(prepared: Prepared, config: FitConfig) -> Scored:
-    """Every record predicted by a model that never saw it, and the same for the baselines."""
+def _cross_validate(prepared: Prepared, config: FitConfig) -> tuple[Scored, dict[str, np.ndarray]]:
+    """Every record answered by a model that never saw it, and the same for the baselines; and the raw outputs.
+
+    Thresholds and intervals of a fold's answers come from the records of the other folds.
+    """
     whole, places = prepared.whole, prepared.folds
     assert places is not None
-    classes = _classes(whole)
     numbers = np.unique(places)
     if config.train.time_limit:  # one share for each fold and one for the final model
         share = config.train.time_limit / (len(numbers) + 1)
         config = replace(config, train=replace(config.train, time_limit=share))
-    ours = np.zeros((len(whole), len(classes)), np.float32)
-    others: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
+    targets: dict[int, dict[str, Any]] = {}
+    beside: list[dict[str, dict[str, Any]]] = []
     for number in numbers:
         train, held = whole.take(places != number), whole.take(places == number)
-        learned = learn(train, None, config, classes=classes, label=f"fold {number + 1} of {len(numbers)}")
+        learned = learn(train, None, config, known=whole, label=f"fold {number + 1} of {len(numbers)}")
         if learned.training.stopped:
             raise Stopped
-        ours[places == number] = learned.predict(held).probabilities
-        for name, found in _baselines(train, None, classes=classes).predict(_inputs(held)).items():
-            others.setdefault(name, np.zeros_like(ours))[places == number] = found.probabilities
-    known = tuple(classes)
-    beside = {name: CategoryPrediction(found, known) for name, found in others.items()}
-    return Scored(whole, CategoryPrediction(ours, known), beside)
+        targets[number] = learned.targets
+        for name, raw in learned.outputs(held).items():
+            outputs.setdefault(name, np.zeros((len(whole), raw.shape[1]), np.float32))[places == number] = raw
+        beside.append(_baselines(train, None, config, known=whole).predict(_inputs(held)))
+    order = np.argsort(np.concatenate([np.flatnonzero(places == number) for number in numbers]), kind="stable")
+    ours = []
+    for number in numbers:
+        others, own = places != number, places == number
+        judged = tuned(targets[number], {name: raw[others] for name, raw in outputs.items()}, whole.take(others))
+        ours.append({name: judged[name].decode(raw[own]) for name, raw in outputs.items()})
+    answers = {name: joined([part[name] for part in ours]).take(order) for name in outputs}
+    cheap = {
+        name: {method: joined([part[name][method] for part in beside]).take(order) for method in beside[0][name]}
+        for name in outputs
+    }
+    return Scored(whole, answers, cheap), outputs
 
 
-def _baselines(train: Records, valid: Records | None, *, classes: Sequence[str] = ()) -> Baselines:
-    labels = _labels(train)
+def _baselines(train: Records, valid: Records | None, config: FitConfig, *, known: Records | None = None) -> Baselines:
+    goals = fit_targets(train, config.train, known=known)
     held = None if valid is None else (_inputs(valid), _labels(valid))
-    return fit_baselines(_inputs(train), Category.fit([*labels, *classes]), labels, valid=held)
+    return fit_baselines(_inputs(train), goals, _labels(train), valid=held)
 
 
 def _inputs(records: Records) -> dict[str, list[str]]:
     return {column.name: records.values(column.name) for column in records.schema.inputs}
 
 
-def _labels(records: Records) -> list[str]:
-    assert records.schema.target is not None
-    return records.values(records.schema.target.name)
-
-
-def _classes(records: Records) -> list[str]:
-    return sorted(set(_labels(records)))
+def _labels(records: Records) -> dict[str, list]:
+    return {column.name: records.values(column.name) for column in records.schema.targets}
 
 
 def _announce(prepared: Prepared, findings: Findings) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
 from zaowu.progress import note, speaking
-from zaowu.records.schema import as_strings
+from zaowu.records.facts import as_strings
 from zaowu.run import Predicted
 from zaowu.run.folder import writing
 from zaowu.run.load import load
@@ -65,17 +65,24 @@ def predict(
         found = opened.predict(_data(what, text=text))
         if path is not None:
             write_frame(found.to_frame(top=top), path)
-            note(f"{len(found.prediction):,} predictions: {path}")
+            note(f"{len(found):,} predictions: {path}")
         return Predictions(found, top)
 
 
 def table(found: Predicted, *, top: int = 1) -> tuple[list[str], list[list[str]]]:
     """Texts with their answers, as header and rows of cells."""
-    header = ["text", found.target, "confidence"]
+    names = list(found.predictions)
+    shown = [prediction.shown(top=top) for prediction in found.predictions.values()]
+    sure = any(share is not None for answers in shown for row in answers for _, share in row)
+    header = ["text", *(cell for name in names for cell in ((name, "confidence") if sure else (name,)))]
     rows = []
-    for words, ranked in zip(found.texts, found.prediction.top(top), strict=True):
-        for place, (label, share) in enumerate(ranked):
-            rows.append([shorten(words, SHOWN) if place == 0 else "", label, f"{share:.1%}"])
+    for words, *answers in zip(found.texts, *shown, strict=True):
+        for place in range(max(map(len, answers))):
+            cells = [shorten(words, SHOWN) if place == 0 else ""]
+            for ranked in answers:
+                answer, share = ranked[place] if place < len(ranked) else ("", None)
+                cells += [answer, "" if share is None else f"{share:.1%}"] if sure else [answer]
+            rows.append(cells)
     return header, rows
 
 

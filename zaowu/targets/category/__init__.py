@@ -13,18 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from zaowu import metrics
-from zaowu.batching.batch import Batch
 from zaowu.config import from_plain, to_plain
 from zaowu.errors import UserError, shorten
-from zaowu.targets import LossSum, Metric, Score
+from zaowu.targets import LossSum, Metric, Mistake, Score
+from zaowu.targets.category.details import CalibrationBin, CategoryDetails, Cell, ClassRow, check_classes
 
 NEVER_SEEN = -1
 MANY_CLASSES = 100  # for the baseline
+ABSENT = -2.0  # a class without training rows; "surely not" is -1
+LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
 class CategoryPrediction:
     """What the model says about N records. probabilities: (N, C) float32, rows sum to 1."""
+
+    rowwise: ClassVar[tuple[str, ...]] = ("probabilities",)
 
     probabilities: np.ndarray
     classes: tuple[str, ...]
@@ -59,70 +63,27 @@ class CategoryPrediction:
         """The records at `index` (integers or a boolean mask), in that order."""
         return CategoryPrediction(self.probabilities[index], self.classes)
 
+    def columns(self, name: str, *, top: int) -> dict[str, list]:
+        """`predicted_NAME` and `confidence`; with `_2`, `_3`, ... for further answers."""
+        ranked = self.top(top)
+        columns: dict[str, list] = {}
+        for place in range(min(top, len(self.classes))):
+            suffix = "" if place == 0 else f"_{place + 1}"
+            columns[f"predicted_{name}{suffix}"] = [row[place][0] for row in ranked]
+            columns[f"confidence{suffix}"] = [row[place][1] for row in ranked]
+        return columns
 
-@dataclass(frozen=True)
-class ClassRow:
-    """One line of the per-class table. `support`: rows of the class; `predicted`: rows given to it."""
+    def plain(self, *, top: int) -> list[dict[str, Any]]:
+        """`label`, `confidence`, and `top` when more than one answer is wanted."""
+        rows: list[dict[str, Any]] = []
+        for ranked in self.top(top):
+            rows.append({"label": ranked[0][0], "confidence": ranked[0][1]})
+            if top > 1:
+                rows[-1]["top"] = [{"label": label, "confidence": share} for label, share in ranked]
+        return rows
 
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-    predicted: int
-
-
-@dataclass(frozen=True)
-class Cell:
-    """`rows` records of class `truth` (possibly one the model never saw) that were given to `predicted`."""
-
-    truth: str
-    predicted: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class CalibrationBin:
-    """Records whose confidence lies in one of 15 equal bins: means of their confidence and of being right."""
-
-    rows: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class CategoryDetails:
-    """What stands beside the scores. Cells and bins without rows are left out."""
-
-    classes: tuple[str, ...]
-    per_class: tuple[ClassRow, ...]
-    confusion: tuple[Cell, ...]
-    calibration_bins: tuple[CalibrationBin, ...]
-    unseen: dict[str, int]  # labels that the model never saw, with their rows
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """(C, C) int64, row = truth, column = prediction; rows of unseen labels have no place in it."""
-        place = {label: index for index, label in enumerate(self.classes)}
-        matrix = np.zeros((len(place), len(place)), np.int64)
-        for cell in self.confusion:
-            if cell.truth in place:
-                matrix[place[cell.truth], place[cell.predicted]] = cell.rows
-        return matrix
-
-    def to_plain(self) -> dict[str, Any]:
-        return to_plain(self)
-
-    @classmethod
-    def from_plain(cls, data: Any, *, where: str) -> CategoryDetails:
-        """The strict inverse of `to_plain`."""
-        details = from_plain(cls, data, where=where)
-        _check_classes(details.classes, where=where)
-        known = set(details.classes)
-        for cell in details.confusion:
-            if cell.predicted not in known:
-                raise UserError(f"{where}, 'confusion': '{shorten(cell.predicted)}' is not one of the classes.")
-        return details
+    def shown(self, *, top: int) -> list[list[tuple[str, float | None]]]:
+        return [list(row) for row in self.top(top)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +96,15 @@ class Category:
 
     name: ClassVar[str] = "category"
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "accuracy": Metric(higher_is_better=True),
-        "macro_f1": Metric(higher_is_better=True),
+        "accuracy": Metric(higher_is_better=True, is_share=True),
+        "macro_f1": Metric(higher_is_better=True, is_share=True),
         "log_loss": Metric(higher_is_better=False),
         "calibration_error": Metric(higher_is_better=False),
     }
+    headline: ClassVar[str] = "accuracy"
     primary: ClassVar[tuple[str, ...]] = ("macro_f1", "log_loss")
+    prior_name: ClassVar[str] = "majority"
+    scaled: ClassVar[bool] = True
 
     classes: tuple[str, ...]
     counts: tuple[int, ...]
@@ -150,13 +114,16 @@ class Category:
     @classmethod
     def fit(
         cls,
-        labels: Sequence[str],
+        labels: Sequence[str | None],
         *,
+        also: Sequence[str | None] = (),
         label_smoothing: float = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
     ) -> Category:
         """The classes of the training labels. Raises UserError when there are fewer than two."""
-        count = Counter(labels)
+        count = Counter(label for label in labels if label is not None)
+        for label in set(also) - count.keys() - {None}:
+            count[str(label)] = 1
         if len(count) < 2:
             only = f"only '{shorten(next(iter(count)))}'" if count else "none"
             raise UserError(f"Training labels: expected at least two different ones, got {only}.")
@@ -177,7 +144,7 @@ class Category:
     def from_state(cls, state: Any, *, where: str) -> Category:
         """The strict inverse of `state`; nothing is allocated on account of the data."""
         target = from_plain(cls, state, where=where)
-        _check_classes(target.classes, where=where)
+        check_classes(target.classes, where=where)
         if len(target.counts) != len(target.classes) or min(target.counts) < 1:
             raise UserError(f"{where}, 'counts': expected a number from 1 for each of the classes.")
         if not 0 <= target.label_smoothing < 1:
@@ -188,6 +155,10 @@ class Category:
 
     @property
     def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def num_outputs(self) -> int:
         return len(self.classes)
 
     def encode(self, labels: Sequence[str | None]) -> np.ndarray:
@@ -210,35 +181,61 @@ class Category:
         counts = np.asarray(self.counts, np.float64)
         return (counts.sum() / (self.num_classes * counts)).astype(np.float32)
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, LossSum]:
+    def loss(self, outputs: Tensor, answers: Tensor, weights: Tensor) -> LossSum:
         """Cross-entropy of (B, C) logits, summed over the records that have an answer.
 
         A record weighs its own weight times that of its class, in the sum and in the count.
         """
-        targets = batch.targets[self.name].clamp(min=0)  # what is no answer is negative, and weighs nothing
-        weights = batch.weights * batch.target_mask[self.name]
+        places = answers.clamp(min=0)  # what is no answer is negative, and weighs nothing
         if self.class_weights == "balanced":
-            weights = weights * torch.from_numpy(self.weights()).to(weights.device)[targets]
+            weights = weights * torch.from_numpy(self.weights()).to(weights.device)[places]
         losses = nn.functional.cross_entropy(
-            logits.float(), targets, reduction="none", label_smoothing=self.label_smoothing
+            outputs.float(), places, reduction="none", label_smoothing=self.label_smoothing
         )
-        return {self.name: LossSum(sum=(losses * weights).sum(), count=weights.sum())}
+        return LossSum(sum=(losses * weights).sum(), count=weights.sum())
 
     # ---- answering
 
-    def decode(self, logits: Tensor | np.ndarray) -> CategoryPrediction:
+    def decode(self, outputs: Tensor | np.ndarray) -> CategoryPrediction:
         """(N, C) logits -> probabilities by the softmax."""
-        values = logits.detach().float().cpu().numpy() if isinstance(logits, Tensor) else logits
+        values = outputs.detach().float().cpu().numpy() if isinstance(outputs, Tensor) else outputs
         values = np.exp(values - values.max(axis=1, keepdims=True))
         probabilities = values / values.sum(axis=1, keepdims=True)
         return CategoryPrediction(probabilities.astype(np.float32), self.classes)
 
-    def baseline_estimator(self, *, strength: float, seed: int) -> Any:
-        """scikit-learn's linear classifier for the cheap method; a higher `strength` follows the data closer.
+    def tuned(self, outputs: np.ndarray, answers: np.ndarray) -> Category:
+        """Itself: the highest probability needs no threshold."""
+        return self
 
-        A support vector machine. It takes one fit a class, so beyond 100 classes it is complement naive Bayes
+    # ---- the cheap methods
+
+    def prior(self, answers: np.ndarray) -> np.ndarray:
+        """Logits of the classes' shares."""
+        counts = np.bincount(answers[answers >= 0], minlength=self.num_classes)
+        return np.log(np.maximum(counts / max(1, counts.sum()), LEAST_SHARE)).astype(np.float32)
+
+    def fit_linear(self, matrix: Any, answers: np.ndarray, *, strength: float, seed: int) -> tuple[Any, Any]:
+        """A support vector machine. It takes one fit a class, so beyond 100 classes it is complement naive Bayes
         (Rennie et al. 2003), one pass over the data and 0 to 2 points below on the sets we measured.
+
+        Where there is no feature, or one class only, the classes' shares are the answer to everything.
         """
+        found = np.unique(answers)
+        weight = np.zeros((self.num_classes, matrix.shape[1]), np.float32)
+        if matrix.shape[1] == 0 or len(found) == 1:
+            return weight, self.prior(answers)
+        estimator = self._estimator(strength=strength, seed=seed).fit(matrix, answers)
+        bias = np.full(self.num_classes, ABSENT, np.float32)
+        if hasattr(estimator, "feature_log_prob_"):  # naive Bayes
+            weight[found], bias[found] = estimator.feature_log_prob_, 0.0
+        elif len(found) == 2:  # of two sides scikit-learn keeps one
+            weight[found] = np.concatenate([-estimator.coef_, estimator.coef_])
+            bias[found] = np.concatenate([-estimator.intercept_, estimator.intercept_])
+        else:
+            weight[found], bias[found] = estimator.coef_, estimator.intercept_
+        return weight, bias
+
+    def _estimator(self, *, strength: float, seed: int) -> Any:
         from sklearn.naive_bayes import ComplementNB
         from sklearn.svm import LinearSVC
 
@@ -247,6 +244,9 @@ class Category:
         balance = "balanced" if self.class_weights == "balanced" else None
         # A hundred times scikit-learn's tolerance: the same accuracy in two thirds of the time.
         return LinearSVC(C=strength, class_weight=balance, random_state=seed, tol=0.01)
+
+    def row_losses(self, outputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        return metrics.log_losses(self.decode(outputs).probabilities, answers)
 
     # ---- judging
 
@@ -306,6 +306,17 @@ class Category:
             ),
         }
 
+    def per_record(self, prediction: CategoryPrediction, labels: Sequence[str]) -> np.ndarray:
+        """1 for a right answer, else 0."""
+        return self.correct(prediction, labels).astype(np.float64)
+
+    def mistakes(self, prediction: CategoryPrediction, labels: Sequence[str], *, limit: int) -> list[Mistake]:
+        """The wrong answers that the model was surest of, the surest first; the earlier record of equals."""
+        wrong = np.flatnonzero(~self.correct(prediction, labels))
+        confidence, predicted = prediction.confidence, prediction.labels
+        order = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
+        return [Mistake(i, labels[i], predicted[i], float(confidence[i])) for i in order.tolist()]
+
     def details(self, prediction: CategoryPrediction, labels: Sequence[str]) -> CategoryDetails:
         truth, names = self._truth(labels)
         predicted = prediction.index
@@ -339,8 +350,3 @@ class Category:
         for label in sorted(set(labels) - place.keys()):
             place[label] = len(place)
         return np.fromiter((place[label] for label in labels), np.int64, len(labels)), list(place)
-
-
-def _check_classes(classes: tuple[str, ...], *, where: str) -> None:
-    if len(classes) < 2 or len(set(classes)) < len(classes):
-        raise UserError(f"{where}, 'classes': expected at least two labels, each once.")
