@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
-from zaowu.evaluate.baseline import fit_baselines
+from zaowu.evaluate.baseline import TFIDF, fit_baselines
 from zaowu.inputs import guessers
 from zaowu.learn import learn
 from zaowu.metrics import paired_interval
@@ -65,20 +65,19 @@ def measure(method: str, records: Records, places: np.ndarray, fold: int, thread
     labels = test.values("topic")
     start = time.monotonic()
     if method == "tfidf":
-        target = Category.fit(train.values("topic"))
         found = fit_baselines(
             {"title": train.values("title")},
-            target,
-            train.values("topic"),
-            ({"title": valid.values("title")}, valid.values("topic")),
+            {"topic": Category.fit(train.values("topic"))},
+            {"topic": train.values("topic")},
+            ({"title": valid.values("title")}, {"topic": valid.values("topic")}),
         )
-        predicted = found.predict({"title": test.values("title")})["tfidf_linear"].labels
+        predicted = found.predict({"title": test.values("title")})["topic"][TFIDF].labels
         seconds = time.monotonic() - start
     else:
         text = replace(TextConfig(), base="none") if method == "scratch" else TextConfig()
         learned = learn(train, valid, FitConfig(text=text, train=TrainConfig(threads=threads)))
         seconds = time.monotonic() - start
-        predicted = learned.predict(test).labels
+        predicted = learned.predict(test)["topic"].labels
     right = [int(one == other) for one, other in zip(predicted, labels, strict=True)]
     return {
         "accuracy": sum(right) / len(right),

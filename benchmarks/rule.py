@@ -22,9 +22,8 @@ import numpy as np
 
 from zaowu.batching.order import chance
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
-from zaowu.evaluate.evaluate import evaluate
 from zaowu.inputs import guessers
-from zaowu.learn import learn
+from zaowu.learn import Learned, learn
 from zaowu.progress import speaking
 from zaowu.records.prepare import Prepared, prepare
 from zaowu.records.records import Records
@@ -112,9 +111,9 @@ def thinned(prepared: Prepared, rows: int | None) -> Prepared:
     return replace(prepared, train=prepared.train.take(lowest))
 
 
-def score(learned: object, records: Records) -> float:
-    prediction = learned.predict(records)  # type: ignore[attr-defined]
-    return evaluate(learned.target, prediction, records.values("label"), resamples=0).scores["accuracy"].value  # type: ignore[attr-defined]
+def score(learned: Learned, records: Records) -> float:
+    prediction = learned.predict(records)["label"]
+    return learned.targets["label"].score(prediction, records.values("label"))["accuracy"]
 
 
 def summarise(rows: list[dict]) -> None:
