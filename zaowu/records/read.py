@@ -4,56 +4,69 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.records import bad_rows
-from zaowu.records.reading import delimited, dialect, encoding, frames
-from zaowu.records.records import BadRow, Table
+from zaowu.records.reading import archives, delimited, dialect, documents, encoding, excel, frames, labels, tidy
+from zaowu.records.records import Table
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
+MAX_DEPTH = 2  # archives within each other; one may hold itself
+UTF8_BOM = b"\xef\xbb\xbf"
 
 
-def read(source: Any, *, on_bad_row: str | None = None) -> Table:
+def read(source: Any, *, on_bad_row: str | None = None, expect: Collection[str] = ()) -> Table:
     """Reads a source without judging what its columns mean.
 
-    source: the path of a CSV, TSV, JSON lines, JSON or Parquet file, or of a folder with one sub-folder of .txt
-    files per class (columns `text`, `label`, `file`); a polars or pandas frame; a list of dicts; a dict of lists.
+    source: the path of a CSV, TSV, JSON lines, JSON, Excel, OpenDocument or Parquet file, packed or not, or of a
+    folder of .txt files (`labels.read_folder`); `book.xlsx#Sheet2`, `news.zip#train.csv` and `news.json#train` name
+    a part; a polars or pandas frame; a list of dicts; a dict of lists.
     on_bad_row: what becomes of rows that cannot be read: None or "stop" raises a UserError that names them,
     "skip" puts them into `bad_rows`.
+    expect: names of columns that the source should have, where a model was trained on them (`labels.one_hot`).
 
     Files without types give strings; an empty cell is null. Rows count from 1, the header and empty lines
     included, a record of several lines as one: as a spreadsheet numbers them.
     Raises UserError for whatever cannot be read or holds no record.
     """
     bad_rows.checked(on_bad_row)
-    table = _read_path(Path(source)) if isinstance(source, (str, os.PathLike)) else frames.from_data(source)
+    is_path = isinstance(source, (str, os.PathLike))
+    table = _read_path(Path(source), expect) if is_path else frames.from_data(source)
     if table.bad_rows and on_bad_row != "skip":
         raise bad_rows.refusal(table.bad_rows, hint=_hint(table))
     if table.frame.height == 0:
         left = f" {len(table.bad_rows)} rows cannot be read: {table.bad_rows[0]}." if table.bad_rows else ""
         raise UserError(f"{table.source}: expected records, got none.{left}")
-    return table
+    return labels.one_hot(table, expect=expect)
 
 
-def _read_path(path: Path) -> Table:
+def _read_path(path: Path, expect: Collection[str]) -> Table:
     try:
+        path, part = _part(path)
         if path.is_dir():
-            return read_folder(path)
+            return labels.read_folder(path, source=str(path))
         if not path.exists():
             raise UserError(f"{path}: there is no such file.{_nearest_path(path)}")
         if not path.is_file():
             raise UserError(f"{path}: expected a file or a folder, got something else.")
-        return _read_file(path)
+        return _read_file(path, str(path), part, expect)
     except PermissionError as error:
         raise UserError(f"{error.filename or path}: not allowed to read it. Change its permissions.") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _part(path: Path) -> tuple[Path, str]:
+    """`book.xlsx#Sheet2` -> the file and the part of it, unless a file has this very name."""
+    text = str(path)
+    if "#" in text and not path.exists():
+        for place in (place for place, char in enumerate(text) if char == "#"):
+            if Path(text[:place]).is_file():
+                return Path(text[:place]), text[place + 1 :]
+    return path, ""
 
 
 def _nearest_path(path: Path) -> str:
@@ -65,68 +78,101 @@ def _nearest_path(path: Path) -> str:
     )
 
 
-def _read_file(path: Path) -> Table:
+def _read_file(path: Path, source: str, part: str, expect: Collection[str], depth: int = 0) -> Table:
+    """path: where the bytes are, which may be a copy that was unpacked. source: the name that a person knows.
+
+    part: the sheet, member or key that was chosen, "" for none. depth: how many archives are around it.
+    """
     if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty.")
+        raise UserError(f"{source}: the file is empty.")
     with path.open("rb") as file:
         head = file.read(encoding.HEAD_BYTES)
+    packed = archives.kind(path, head)
+    if packed == "sheets":
+        table = excel.read_excel(path, source=source, sheet=part)
+        return tidy.without_totals(tidy.without_blank_columns(table))
+    if packed:
+        if depth == MAX_DEPTH:
+            raise UserError(f"{source}: there are archives within archives within archives. Unpack the outer ones.")
+        with archives.unpacked(path, part=part) as inner:
+            if inner.path.is_dir():
+                return labels.read_folder(inner.path, source=inner.name)
+            table = _read_file(inner.path, inner.name, inner.rest, expect, depth + 1)
+        return replace(table, notes=(inner.note, *table.notes) if inner.note else table.notes)
+    is_document = path.suffix.lower() == ".json"
+    if part and not is_document:
+        raise UserError(f"{source}: '#{shorten(part)}' names a sheet of an Excel file or a file in a zip archive only.")
     if head.startswith(b"PAR1"):
-        return frames.read_parquet(path)
-    encoding.refuse_binary(head, path)
-    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+        return frames.read_parquet(path, source=source)
+    encoding.refuse_binary(head, source)
+    begin = head.removeprefix(UTF8_BOM).lstrip()
     if not begin and path.stat().st_size <= len(head):
-        raise UserError(f"{path}: the file holds nothing but white space.")
-    name = encoding.detect(path)
-    notes = (f"Read as {encoding.NAMES[name]}.",) if name != "utf-8" else ()
-    suffix = path.suffix.lower()
-    if suffix == ".json" and frames.is_one_document(path, begin):
-        return frames.read_json(path)
-    if suffix in (".jsonl", ".ndjson", ".json") or begin.startswith(b'{"'):
-        table = frames.read_json_lines(encoding.blocks(path, name), source=str(path), encoding=encoding.EXPECTED[name])
-        return replace(table, notes=notes)
-    return _read_delimited(path, name, notes)
+        raise UserError(f"{source}: the file holds nothing but white space.")
+    codec = encoding.detect(path)
+    if codec is None:
+        raise UserError(f"{source}: the text is in {encoding.UNKNOWN}. Save it as UTF-8 first.")
+    notes = (f"Read as {encoding.NAMES[codec]}.",) if codec != "utf-8" else ()
+    table = _read_text(path, source, part, codec, expect)
+    return replace(table, notes=(*notes, *table.notes))
 
 
-def _read_delimited(path: Path, name: str, notes: tuple[str, ...]) -> Table:
-    sample = next(encoding.blocks(path, name)).decode()
+def _read_text(path: Path, source: str, part: str, codec: str, expect: Collection[str]) -> Table:
+    sample, suffix = next(encoding.blocks(path, codec)).decode(), path.suffix.lower()
+    if suffix == ".json" and documents.is_one_document(sample):
+        text = b"".join(encoding.blocks(path, codec)).decode()
+        return documents.read_json(text, source=source, key=part)
+    expected = encoding.EXPECTED[codec]
+    if suffix in (".jsonl", ".ndjson", ".json") or sample.lstrip().startswith('{"'):
+        return documents.read_json_lines(encoding.blocks(path, codec), source=source, encoding=expected)
+    if labels.is_fasttext(sample):
+        blocks = encoding.blocks(path, codec)
+        return labels.read_fasttext(blocks, source=source, encoding=expected, expect=expect)
+    return _read_delimited(path, source, codec, sample)
+
+
+def _read_delimited(path: Path, source: str, codec: str, sample: str) -> Table:
     suffix, is_whole = path.suffix.lower(), path.stat().st_size <= encoding.BLOCK_BYTES
     try:
-        form, why_no_header = dialect.sniff(sample, suffix=suffix, is_whole=is_whole)
-        parsed = _parse(path, name, form)
-        if _quotes_are_characters(parsed, form):
-            literal, why_not = dialect.sniff(sample, suffix=suffix, is_whole=is_whole, quoted=False)
-            if delimited.is_clean(encoding.blocks(path, name), literal):
-                form, why_no_header, parsed = literal, why_not, _parse(path, name, literal)
-                notes += ("Quotation marks are read as mere characters, since around fields they come in no pairs.",)
+        found = dialect.sniff(sample, suffix=suffix, is_whole=is_whole)
+        parsed = _parse(path, source, codec, found.dialect)
+        notes: tuple[str, ...] = ()
+        if _quotes_are_characters(parsed, found.dialect):
+            literal = dialect.sniff(sample, suffix=suffix, is_whole=is_whole, quoted=False)
+            if delimited.is_clean(encoding.blocks(path, codec), literal.dialect):
+                found, parsed = literal, _parse(path, source, codec, literal.dialect)
+                notes = ("Quotation marks are read as mere characters, since around fields they come in no pairs.",)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{source}: {error}") from error
+    form = found.dialect
     if form.separator not in (",", dialect.NO_SEPARATOR):
         notes += (f"Columns are separated by {dialect.SEPARATORS[form.separator]}.",)
-    if why_no_header:
+    if found.why_no_header:
         called = f"columns are called {', '.join(form.names)}" if len(form.names) > 1 else "column is called column_1"
-        notes += (f"No header: {why_no_header}. The {called}.",)
+        notes += (f"No header: {found.why_no_header}. The {called}.",)
+    notes += found.notes
     if form.has_header and not len(parsed.rows) and not parsed.bad_rows:
         header = ", ".join(form.names)
-        raise UserError(f"{path}: there is a header ({shorten(header)}) and no row below it.")
-    return Table(parsed.frame, parsed.rows, str(path), notes, tuple(parsed.bad_rows))
+        raise UserError(f"{source}: there is a header ({shorten(header)}) and no row below it.")
+    table = Table(parsed.frame, parsed.rows, source, notes, tuple(parsed.bad_rows))
+    return tidy.without_totals(tidy.without_blank_columns(table) if form.has_header else table)
 
 
-def _parse(path: Path, name: str, form: delimited.Dialect) -> delimited.Parsed:
-    return delimited.parse(encoding.blocks(path, name), form, source=str(path), encoding=encoding.EXPECTED[name])
+def _parse(path: Path, source: str, codec: str, form: delimited.Dialect) -> delimited.Parsed:
+    return delimited.parse(encoding.blocks(path, codec), form, source=source, encoding=encoding.EXPECTED[codec])
 
 
 def _quotes_are_characters(parsed: delimited.Parsed, form: delimited.Dialect) -> bool:
     """Whether reading quotation marks as marks around fields has gone wrong more often than right.
 
     Many programs write tabs without quoting, and a headline that begins with a quotation then swallows others.
-    With commas it takes more: no field in quotes at all, and words after every closing mark.
+    With other separators it takes more: no field in quotes on one line.
     """
     after = sum(bad.problem.startswith(delimited.AFTER_QUOTE) for bad in parsed.bad_rows)
     unclosed = sum(bad.problem == delimited.UNCLOSED for bad in parsed.bad_rows)
     if form.separator == "\t":
         wrong = after + unclosed + parsed.num_multiline
         return wrong > 0 and wrong >= parsed.num_quoted - parsed.num_multiline
-    return after > 0 and not unclosed and not parsed.num_quoted
+    return after + unclosed > 0 and parsed.num_quoted == parsed.num_multiline
 
 
 def _hint(table: Table) -> str:
@@ -140,33 +186,3 @@ def _hint(table: Table) -> str:
             "with separators in them may lack quotation marks."
         )
     return f"Since this is so in {count} of {count + table.frame.height} rows, the file may be of another kind."
-
-
-def read_folder(folder: Path) -> Table:
-    """One sub-folder of .txt files per class: columns `text`, `label` (the sub-folder's name), `file`."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    if not classes and not files:
-        raise UserError(f"{folder}: the folder is empty.")
-    texts = [path for name in classes for path in sorted(name.glob("*.txt")) if path.is_file()]
-    if not texts:
-        tables = [path.name for path in files if path.suffix.lower() in TABLE_SUFFIXES]
-        hint = f" Did you mean {folder / min(tables)}?" if tables else ""
-        deeper = next((path for name in classes for path in name.glob("*/*.txt")), None)
-        if deeper and not tables:
-            hint = f" Did you mean {deeper.parent.parent}?"
-        raise UserError(f"{folder}: expected one sub-folder of .txt files per class, got none.{hint}")
-    values: list[tuple[str, str, str]] = []
-    rows: list[int] = []
-    bad: list[BadRow] = []
-    for row, path in enumerate(texts, start=1):
-        text = encoding.decoded(path.read_bytes())
-        if text is None:
-            bad.append(BadRow(str(path), row, None, "expected UTF-8 or GB18030 text, got bytes that are neither"))
-        else:
-            values.append((text, path.parent.name, str(path.relative_to(folder))))
-            rows.append(row)
-    frame = pl.DataFrame(values, schema=dict.fromkeys(("text", "label", "file"), pl.String), orient="row")
-    stray = sum(path.suffix.lower() == ".txt" for path in files)
-    notes = (f"{stray} .txt files that are in no sub-folder are passed over.",) if stray else ()
-    return Table(frame, np.array(rows, np.int64), str(folder), notes, tuple(bad))

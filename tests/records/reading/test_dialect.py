@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from zaowu.errors import UserError
-from zaowu.records.reading.dialect import column_names, sniff, why_no_header
+from zaowu.records.reading.dialect import column_names, num_titles, sniff, why_no_header
 
 TOPICS = ["体育", "科技", "财经", "娱乐", "教育"]
 HEADERS = [
@@ -33,7 +32,7 @@ def headlines(news) -> list[str]:
     return [text for text, _ in news]
 
 
-@pytest.mark.parametrize("mark", [",", "\t", ";"])
+@pytest.mark.parametrize("mark", [",", "\t", ";", "|"])
 def test_the_separator(mark):
     rows = [["text", "label"], ['"one, two; three"', "x"], ["four five", "y"]]
     assert separator("".join(f"{mark.join(row)}\n" for row in rows)) == mark
@@ -48,13 +47,13 @@ def test_separators_inside_texts_do_not_win():
 @pytest.mark.parametrize("suffix", [".txt", ".csv"])
 def test_one_column_of_running_text_stays_one(suffix):
     sample = "It rained, and we stayed.\nWe left, at last.\nNothing happened, really.\nGood.\n"
-    dialect, why = sniff(sample, suffix=suffix, is_whole=True)
+    dialect, why, _ = sniff(sample, suffix=suffix, is_whole=True)
     assert dialect.names == ("column_1",)
     assert why
 
 
 def test_one_column_with_a_name():
-    dialect, why = sniff("text\n好球进了\n芯片发布了\n", suffix=".csv", is_whole=True)
+    dialect, why, _ = sniff("text\n好球进了\n芯片发布了\n", suffix=".csv", is_whole=True)
     assert (dialect.names, dialect.has_header, why) == (("text",), True, "")
 
 
@@ -113,6 +112,20 @@ def test_tables_of_figures_without_a_header(rows):
 
 
 def test_names_are_stripped_numbered_and_distinct():
-    assert column_names([" text ", "", "label"]) == ("text", "column_2", "label")
-    with pytest.raises(UserError, match="2 columns are called 'a'"):
-        column_names(["a", " a "])
+    assert column_names([" text ", "", "label"]) == (("text", "column_2", "label"), ())
+    found, notes = column_names(["a", " a ", "a_2", "a", "column_2", ""])
+    assert found == ("a", "a_3", "a_2", "a_4", "column_2", "column_6")
+    assert [note.partition(": ")[2] for note in notes] == ["column 2 becomes 'a_3'.", "column 4 becomes 'a_4'."]
+
+
+def test_titles_above_the_header():
+    rows = [["好球进了", "体育", "1"], ["芯片发布了", "科技", "2"]]
+    header = ["title", "topic", "n"]
+    assert num_titles([["2021年统计"], ["制表：小王", "", ""], header, *rows]) == 2
+    assert num_titles([header, *rows]) == 0
+    assert num_titles([["text"], ["1", "好球"], ["2", "芯片"]]) == 0  # a header that lacks a name
+    assert num_titles([["2021年统计"], *rows]) == 0  # no header below
+    dialect, why, notes = sniff("统计\n\n,,\na,b,c\nx,y,1\nz,w,2\n", suffix=".csv", is_whole=True)
+    assert (dialect.names, why, dialect.skip_rows) == (("a", "b", "c"), "", 3)
+    assert dialect.skip_bytes == len("统计\n\n,,\n".encode())
+    assert "'统计'" in notes[0]

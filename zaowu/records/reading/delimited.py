@@ -8,7 +8,7 @@ other. Every cell is a string; an empty cell is null.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,12 +28,17 @@ AFTER_QUOTE = "expected a separator after a closing quotation mark"
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one file is written. names: its columns. quoted: False where quotation marks are mere characters."""
+    """How one file is written. names: its columns. quoted: False where quotation marks are mere characters.
+
+    skip_bytes, skip_rows: what stands above the header, in its first block.
+    """
 
     separator: str
     names: tuple[str, ...]
     has_header: bool
     quoted: bool = True
+    skip_bytes: int = 0
+    skip_rows: int = 0
 
 
 @dataclass
@@ -57,13 +62,18 @@ def parse(blocks: Iterable[bytes], dialect: Dialect, *, source: str, encoding: s
     """
     parser = _Parser(dialect, source, encoding)
     rest, pending = b"", b""
-    for block in blocks:
+    for block in _below(blocks, dialect):
         pending += block if block.endswith(b"\n") else block + b"\n"
         if len(pending) >= len(rest):  # a record that outgrew its block is tried again when it has doubled
             rest, pending = parser.take(rest + pending), b""
     if rest or pending:
         parser.take(rest + pending, final=True)
     return parser.parsed()
+
+
+def _below(blocks: Iterable[bytes], dialect: Dialect) -> Iterator[bytes]:
+    for place, block in enumerate(blocks):
+        yield block if place else block[dialect.skip_bytes :]
 
 
 class Record(NamedTuple):
@@ -126,7 +136,7 @@ class _Parser:
     def __init__(self, dialect: Dialect, source: str, encoding: str) -> None:
         self.dialect, self.source, self.encoding = dialect, source, encoding
         self.schema = dict.fromkeys(dialect.names, pl.String)
-        self.row = 1  # of the record that comes next
+        self.row = 1 + dialect.skip_rows  # of the record that comes next
         self.header_is_next = dialect.has_header
         self.frames: list[pl.DataFrame] = []
         self.rows: list[np.ndarray] = []
@@ -243,7 +253,7 @@ class Layout:
 def is_clean(blocks: Iterable[bytes], dialect: Dialect) -> bool:
     """Whether every line is a record of the right width. `dialect` is one without quoting."""
     assert not dialect.quoted
-    return all(scan(block, dialect) is not None for block in blocks)
+    return all(scan(block, dialect) is not None for block in _below(blocks, dialect))
 
 
 def scan(block: bytes, dialect: Dialect) -> Layout | None:

@@ -6,46 +6,96 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
+from typing import NamedTuple
 
 from zaowu.errors import UserError, shorten
 from zaowu.records import names
 from zaowu.records.reading.delimited import Dialect, split_record
 
-SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}  # the first wins among equals
+SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes"}  # the first wins among equals
 NO_SEPARATOR = "\x1f"  # stands in no text: the file has one column
 NUM_JUDGED = 1000  # records that decide
+MAX_TITLES = 10
 _NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?%?", re.IGNORECASE)
 _DATE = re.compile(r"\d{2,4}[-/.年]\d{1,2}[-/.月]\d{1,4}日?([T ].*)?")
 _PUNCTUATION = re.compile(r"[，。！？；：、…“”《》,!?;\"]")
 
 
-def sniff(sample: str, *, suffix: str, is_whole: bool, quoted: bool = True) -> tuple[Dialect, str]:
-    """The dialect of the file that begins with `sample`, and why it has no header ("" when it has one).
+class Sniffed(NamedTuple):
+    """How a file is written. why_no_header: "" when it has one. notes: what was done about its header."""
+
+    dialect: Dialect
+    why_no_header: str
+    notes: tuple[str, ...] = ()
+
+
+class Sample(NamedTuple):
+    """The first records of a file. places: of each, its first character in the text and the rows above it."""
+
+    records: list[list[str]]
+    places: list[tuple[int, int]]
+
+
+def sniff(sample: str, *, suffix: str, is_whole: bool, quoted: bool = True) -> Sniffed:
+    """The dialect of the file that begins with `sample`.
 
     sample: whole lines. suffix: of the file's name, for what the content leaves open. is_whole: the sample is
     all there is. quoted: whether quotation marks can enclose a field.
-    Raises UserError, without the file's name, for columns of one name.
+    Raises UserError, without the file's name, when there is no record.
     """
-    tried = {separator: _records(sample, separator, is_whole=is_whole, quoted=quoted) for separator in SEPARATORS}
-    separator = _separator(tried, suffix)
-    records = tried.get(separator) or _records(sample, separator, is_whole=is_whole, quoted=quoted)
+    tried = {separator: _sample(sample, separator, is_whole=is_whole, quoted=quoted) for separator in SEPARATORS}
+    separator = _separator({name: found.records for name, found in tried.items()})
+    records, places = tried.get(separator) or _sample(sample, separator, is_whole=is_whole, quoted=quoted)
     if not records:
         raise UserError("no row can be read.")
-    reason = why_no_header(records, is_plain_text=suffix == ".txt")
+    titles = num_titles(records)
+    reason = why_no_header(records[titles:], is_plain_text=suffix == ".txt")
     if reason:
         width = Counter(map(len, records)).most_common(1)[0][0]
-        return Dialect(separator, tuple(f"column_{k + 1}" for k in range(width)), False, quoted), reason
-    return Dialect(separator, column_names(records[0]), True, quoted), ""
+        return Sniffed(Dialect(separator, tuple(f"column_{k + 1}" for k in range(width)), False, quoted), reason)
+    header, (start, row) = records[titles], places[titles]
+    given, notes = column_names(header)
+    if titles:
+        notes = (title_note(records[:titles]), *notes)
+    dialect = Dialect(separator, given, True, quoted, skip_bytes=len(sample[:start].encode()), skip_rows=row)
+    return Sniffed(dialect, "", notes)
 
 
-def column_names(cells: Sequence[str]) -> tuple[str, ...]:
-    """The header's cells as names: stripped, numbered where empty. UserError where two are equal."""
-    given = tuple(cell.strip() or f"column_{k + 1}" for k, cell in enumerate(cells))
-    for name, count in Counter(given).items():
-        if count > 1:
-            places = " and ".join(str(k + 1) for k, other in enumerate(given) if other == name)
-            raise UserError(f"{count} columns are called '{shorten(name)}' (columns {places}). Rename one.")
-    return given
+def column_names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The header's cells as names, stripped, numbered where empty or met before; notes about those met before."""
+    given = [cell.strip() or f"column_{k + 1}" for k, cell in enumerate(cells)]
+    found: list[str] = []
+    notes: list[str] = []
+    for k, name in enumerate(given):
+        free, number = name, 1
+        while free in found or (number > 1 and free in given):
+            number += 1
+            free = f"{name}_{number}"
+        if free != name:
+            notes.append(f"More than one column is called '{shorten(name)}': column {k + 1} becomes '{shorten(free)}'.")
+        found.append(free)
+    return tuple(found), tuple(notes)
+
+
+def num_titles(records: Sequence[Sequence[str]]) -> int:
+    """How many records above the header are titles: one cell with words in it, while the table is wider."""
+    for place, record in enumerate(records[: MAX_TITLES + 1]):
+        filled = [cell.strip() for cell in record if cell.strip()]
+        if len(filled) > 1:
+            width = Counter(map(len, records[place:])).most_common(1)[0][0]
+            is_header = len(record) == width and not why_no_header(records[place:])
+            return place if is_header and len(records) > place + 1 else 0
+        if not filled or _is_known(filled[0]) or _is_figure(filled[0]):
+            return 0
+    return 0
+
+
+def title_note(titles: Sequence[Sequence[str]]) -> str:
+    """What is said of the lines above the header."""
+    first = shorten(next(cell for cell in titles[0] if cell.strip()), 40)
+    if len(titles) == 1:
+        return f"Above the header, the line '{first}' is passed over as a title."
+    return f"Above the header, {len(titles)} lines are passed over as a title; the first is '{first}'."
 
 
 def why_no_header(records: Sequence[Sequence[str]], *, is_plain_text: bool = False) -> str:
@@ -123,24 +173,26 @@ def _width(text: str) -> int:
     return sum(2 if ord(char) > 0x2E80 else 1 for char in text)
 
 
-def _records(sample: str, separator: str, *, is_whole: bool, quoted: bool) -> list[list[str]]:
+def _sample(text: str, separator: str, *, is_whole: bool, quoted: bool) -> Sample:
     """The first records, without blank lines and without those that are broken by a quotation mark."""
-    dialect, start = Dialect(separator, (), has_header=False, quoted=quoted), 0
-    records: list[list[str]] = []
-    while start < len(sample) and len(records) < NUM_JUDGED:
-        record = split_record(sample, start, dialect)
-        if record.is_cut and not is_whole and len(records) >= 20:
+    dialect, start, row = Dialect(separator, (), has_header=False, quoted=quoted), 0, 0
+    found = Sample([], [])
+    while start < len(text) and len(found.records) < NUM_JUDGED:
+        record = split_record(text, start, dialect)
+        if record.is_cut and not is_whole and len(found.records) >= 20:
             break
         if record.fields and any(map(str.strip, record.fields)):
-            records.append(record.fields)
-        start = record.end
-    return records
+            found.records.append(record.fields)
+            found.places.append((start, row))
+        start, row = record.end, row + 1
+    return found
 
 
-def _separator(tried: dict[str, list[list[str]]], suffix: str) -> str:
+def _separator(tried: dict[str, list[list[str]]]) -> str:
     """The separator by which most records have the same number of fields, two or more."""
     best, best_share = NO_SEPARATOR, 0.0
     for separator, records in tried.items():
+        records = records[num_titles(records) :]
         if not records:
             continue
         width, count = Counter(map(len, records)).most_common(1)[0]
