@@ -84,8 +84,11 @@ def num_titles(records: Sequence[Sequence[str]]) -> int:
         if len(filled) > 1:
             width = Counter(map(len, records[place:])).most_common(1)[0][0]
             is_header = len(record) == width and not why_no_header(records[place:])
+            # A header that lacks names, as R writes it, is no title.
+            is_name = any(names.is_one_of(cell, names.ALL) for title in records[:place] for cell in title)
+            is_header &= not is_name or all(map(_is_known, filled))
             return place if is_header and len(records) > place + 1 else 0
-        if not filled or _is_known(filled[0]) or _is_figure(filled[0]):
+        if not filled or _is_figure(filled[0]):
             return 0
     return 0
 

@@ -6,6 +6,7 @@ import html
 import re
 import zipfile
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _frame(book: Any, sheet: Sheet) -> pl.DataFrame:
     frame.columns = list(sheet.names)
     columns = []
     for column in frame.iter_columns():
-        if column.dtype == pl.Datetime and bool((column.drop_nulls().dt.time() == pl.time(0)).all()):
+        if column.dtype == pl.Datetime and bool((column.drop_nulls().dt.time() == time(0)).all()):
             column = column.dt.date()
         elif column.dtype in (pl.Null, pl.Duration, pl.Time):
             column = column.cast(pl.String)

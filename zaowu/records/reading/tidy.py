@@ -30,7 +30,8 @@ def without_totals(table: Table) -> Table:
     """Without the last rows when they clearly are totals, and with a note of them.
 
     Clearly: the first cell that is filled is a word for a total, every other one is a number or empty, and a number
-    is the sum, the mean or the count of what stands above it, or a cell is empty that is filled in every other row.
+    is the sum, the mean or the count of what stands above it and none of it (a label of 1 below 0 and 1 is a sum,
+    too), or a cell is empty that is filled in every other row.
     """
     frame, height = table.frame, table.frame.height
     found = 0
@@ -70,11 +71,13 @@ def _is_clear(above: pl.DataFrame, row: tuple) -> bool:
     values = [(place, number) for place, cell in enumerate(row) if (number := _number(cell)) is not None]
     for place, number in values:
         column = above.to_series(place)
+        every = numbers.parse(column).drop_nulls().to_numpy()
+        if number in every:
+            continue
         if number == len(column) - column.null_count():
             return True
-        if numbers.share(column) > 0.95:
-            every = numbers.parse(column).drop_nulls().to_numpy()
-            if np.isclose(number, [every.sum(), every.mean()], rtol=5e-3).any():
-                return True
+        is_numeric = len(every) > 0 and numbers.share(column) > 0.95
+        if is_numeric and np.isclose(number, [every.sum(), every.mean()], rtol=5e-3).any():
+            return True
     is_filled = [column.null_count() == 0 for column in above.iter_columns()]
     return bool(values) and any(cell is None and full for cell, full in zip(row, is_filled, strict=True))
