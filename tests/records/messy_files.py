@@ -8,7 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import openpyxl
@@ -119,6 +119,19 @@ def merged(workbook: openpyxl.Workbook) -> None:
     sheet.merge_cells("B2:C2")
     sheet.cell(6, 2).value = sheet.cell(5, 2).value
     sheet.merge_cells("B5:B6")
+
+
+def two_headers(workbook: openpyxl.Workbook) -> None:
+    sheet = workbook.active
+    for row in [("地区", "人口", None, "备注"), (None, "男", "女", None), ("北京", 1, 2, "甲"), ("上海", 3, 4, "乙")]:
+        sheet.append(row)
+    for cells in ("B1:C1", "A1:A2", "D1:D2"):
+        sheet.merge_cells(cells)
+
+
+def of_every_type(workbook: openpyxl.Workbook) -> None:
+    for row in [("d", "n"), (date(2020, 1, 1), 1), ("unknown", 2), (timedelta(hours=30), 3)]:
+        workbook.active.append(row)
 
 
 def dates(workbook: openpyxl.Workbook) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -138,6 +139,12 @@ RIGHT = [
             "类别": ["体育", "科技"],
         },
         "Row 4 is a total",
+    ),
+    Right(
+        "a header of two rows",
+        make.book(make.two_headers),
+        {"地区": ["北京", "上海"], "人口.男": [1, 3], "人口.女": [2, 4], "备注": ["甲", "乙"]},
+        "two rows",
     ),
     Right("opendocument", make.ods, NEWS),
     Right("excel in name only", content("table.xls", CSV.replace(",", "\t"), "gb18030"), NEWS, "GB18030"),
@@ -341,6 +348,29 @@ def test_nothing_is_unpacked_beside_the_archive_nor_outside(tmp_path, monkeypatc
     path = make.archive("evil.zip", {"../../outside.csv": CSV.encode()})(tmp_path)
     assert read(path).frame.to_dict(as_series=False) == NEWS
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.zip", "scratch"]
+
+
+def test_an_excel_column_of_dates_words_and_durations_is_words(tmp_path):
+    frame = read(make.book(make.of_every_type)(tmp_path)).frame
+    assert frame["d"].to_list()[:2] == ["2020-01-01 00:00:00", "unknown"]
+    assert frame.height == 3
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
+def test_damage_ends_in_a_table_or_in_one_sentence(case, tmp_path):
+    rng = random.Random(case.name)
+    path = case.make(tmp_path)
+    file = Path(str(path).partition("#")[0])
+    file = min(file.rglob("*.txt")) if file.is_dir() else file
+    whole = file.read_bytes()
+    for _ in range(4):
+        start, end = sorted(rng.randrange(len(whole)) for _ in range(2))
+        noise = bytes(rng.choice(b'"\n\r,;\t|\0{}[]\xff\xe9') for _ in range(rng.randrange(4)))
+        file.write_bytes(whole[:start] + noise + whole[end:])
+        try:
+            assert read(path).frame.height
+        except UserError as error:
+            assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("size", [3, 30, 300])

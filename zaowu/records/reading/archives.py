@@ -45,7 +45,11 @@ def kind(path: Path, head: bytes) -> str:
     with _opened(path) as archive:
         names = set(archive.namelist())
         if "mimetype" in names:
-            return "sheets" if b"spreadsheet" in archive.read("mimetype")[:100] else ""
+            try:
+                with archive.open("mimetype") as file:
+                    return "sheets" if b"spreadsheet" in file.read(100) else ""
+            except (*_DAMAGED, RuntimeError) as error:
+                raise _damaged(path, error) from error
     if "[Content_Types].xml" in names:
         return "sheets" if any(name.startswith("xl/") for name in names) else ""
     return "zip"

@@ -88,7 +88,7 @@ def num_titles(records: Sequence[Sequence[str]]) -> int:
             is_name = any(names.is_one_of(cell, names.ALL) for title in records[:place] for cell in title)
             is_header &= not is_name or all(map(_is_known, filled))
             return place if is_header and len(records) > place + 1 else 0
-        if not filled or _is_figure(filled[0]):
+        if not filled or is_figure(filled[0]):
             return 0
     return 0
 
@@ -112,7 +112,7 @@ def why_no_header(records: Sequence[Sequence[str]], *, is_plain_text: bool = Fal
     if not any(first):
         return "the first row is empty"
     is_numbered = first in [[str(k + start) for k in range(len(first))] for start in (0, 1)]
-    if is_numbered and any(not _is_figure(cell) for record in below for cell in record if cell.strip()):
+    if is_numbered and any(not is_figure(cell) for record in below for cell in record if cell.strip()):
         return ""  # as pandas names columns that have no names
     named = [_is_known(cell) for cell in first]
     if all(named) and any([cell.strip() for cell in record] == first for record in below):  # joined files
@@ -138,8 +138,8 @@ def _vote(cell: str, below: list[str], is_known: bool) -> tuple[int, str]:
         return -4, f"{quoted} is a label of fastText"
     if is_known:
         return 3, ""
-    if below and sum(map(_is_figure, below)) >= 0.9 * len(below):
-        return (-3, f"{quoted} is a figure like those below it") if _is_figure(cell) else (3, "")
+    if below and sum(map(is_figure, below)) >= 0.9 * len(below):
+        return (-3, f"{quoted} is a figure like those below it") if is_figure(cell) else (3, "")
     if not cell or not below:
         is_text = not below and (_width(cell) > 24 or _PUNCTUATION.search(cell))
         return (-1, f"{quoted} reads like a text") if is_text else (0, "")
@@ -162,7 +162,8 @@ def _vote(cell: str, below: list[str], is_known: bool) -> tuple[int, str]:
     return 0, ""
 
 
-def _is_figure(cell: str) -> bool:
+def is_figure(cell: str) -> bool:
+    """Whether `cell` is a number or a date."""
     cell = cell.strip()
     return _NUMBER.fullmatch(cell) is not None or _DATE.fullmatch(cell) is not None
 
@@ -217,5 +218,5 @@ def _separator(tried: dict[str, list[list[str]]]) -> str:
 def _looks_like_name(cell: str) -> bool:
     cell = cell.strip()
     return _is_known(cell) or (
-        0 < _width(cell) <= 24 and not _is_figure(cell) and not _PUNCTUATION.search(cell) and cell.count(" ") < 3
+        0 < _width(cell) <= 24 and not is_figure(cell) and not _PUNCTUATION.search(cell) and cell.count(" ") < 3
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from zaowu.records.reading import archives, dialect
 from zaowu.records.records import Table
 
 NUM_JUDGED = 1000  # rows that say whether there is a header
+TAG_BYTES = 300  # that a tag may be cut at
 _COLUMN = re.compile(rb'<c r="([A-Z]+)\d+"[^>/]*>')
 _MERGE = re.compile(rb'<mergeCell [^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
 
@@ -109,15 +111,45 @@ def _judged(book: Any, name: str, is_chosen: bool) -> Sheet | None:
         return Sheet(name, given, filled[0], begin.width, len(records), False, notes)
     if titles + 1 == len(records):
         return None
-    given, notes = dialect.column_names(records[titles])
-    if titles:
-        notes = (dialect.title_note(records[:titles]), *notes)
+    header = records[titles]
+    if joined := _joined(header, records[titles + 1]):
+        header, titles = joined, titles + 1
+    given, notes = dialect.column_names(header)
+    if joined:
+        notes = ("The header has two rows; a name below a merged one is joined to it with a point.", *notes)
+    if above := records[: titles - bool(joined)]:
+        notes = (dialect.title_note(above), *notes)
     return Sheet(name, given, filled[titles] + 1, begin.width, len(records), True, notes)
 
 
+def _joined(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
+    """The names of a header of two rows, in which some cells of the upper one are merged over several columns.
+
+    Below each of those every cell is filled, below the others (merged downwards) none is; otherwise it is one row,
+    and the result is empty.
+    """
+    names: list[str] = []
+    group = ""
+    for place, (top, below) in enumerate(zip(upper, lower, strict=True)):
+        if top.strip():
+            is_group = place + 1 < len(upper) and not upper[place + 1].strip()
+            group = top.strip() if is_group else ""
+        elif not group:
+            return []
+        if bool(group) != bool(below.strip()):
+            return []
+        names.append(f"{group}.{below.strip()}" if group else top)
+    is_named = any(map(str.strip, lower)) and not any(map(dialect.is_figure, lower))
+    return names if is_named else []
+
+
 def _frame(book: Any, sheet: Sheet) -> pl.DataFrame:
-    loaded = book.load_sheet(sheet.name, header_row=None, skip_rows=sheet.first, schema_sample_rows=None)
-    frame = loaded.to_polars()
+    import fastexcel
+
+    try:
+        frame = book.load_sheet(sheet.name, header_row=None, skip_rows=sheet.first, schema_sample_rows=None).to_polars()
+    except fastexcel.FastExcelError:  # a column of dates, durations and words has no type of its own
+        frame = book.load_sheet(sheet.name, header_row=None, skip_rows=sheet.first, dtypes="string").to_polars()
     frame.columns = list(sheet.names)
     columns = []
     for column in frame.iter_columns():
@@ -159,16 +191,30 @@ def _merges(path: Path, sheet: Sheet, rows: np.ndarray) -> list[tuple[int, int, 
         part = _part(archive, sheet.name)
         if part is None:
             return []
-        data = archive.read(part)
+        merges = _found(archive, part, _MERGE, b"<mergeCell ")
+        columns = _found(archive, part, _COLUMN, b"<c ") if merges else set()
     found = []
-    for left, top, _, bottom in _MERGE.findall(data):
+    for left, top, _, bottom in sorted(merges):
         start, end = max(int(top), rows[0]), min(int(bottom), rows[-1])
         if int(top) < int(bottom) and start < end and int(top) >= rows[0]:
             found.append((start - int(rows[0]), end - int(rows[0]), _number(left)))
     if not found:
         return []
-    first = min(map(_number, set(_COLUMN.findall(data))), default=1)
+    first = min(map(_number, columns), default=1)  # the reader begins with the first column in use
     return [(start, end, column - first) for start, end, column in found if 0 <= column - first < sheet.width]
+
+
+def _found(archive: zipfile.ZipFile, part: str, pattern: re.Pattern[bytes], mark: bytes) -> set:
+    """What `pattern` finds in a file of the archive, which is read piece by piece. mark: stands in every match."""
+    found: set = set()
+    rest = b""
+    with archive.open(part) as file:
+        while block := file.read(1 << 20):
+            block = rest + block
+            if mark in block:
+                found.update(pattern.findall(block))
+            rest = block[-TAG_BYTES:]
+    return found
 
 
 def _part(archive: zipfile.ZipFile, name: str) -> str | None:
