@@ -45,7 +45,7 @@ def read(source: Any, *, on_bad_row: str | None = None, expect: Collection[str] 
 
 def _read_path(path: Path, expect: Collection[str]) -> Table:
     try:
-        path, part = _part(path)
+        path, part = part_of(path)
         if path.is_dir():
             return labels.read_folder(path, source=str(path))
         if not path.exists():
@@ -59,8 +59,8 @@ def _read_path(path: Path, expect: Collection[str]) -> Table:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def _part(path: Path) -> tuple[Path, str]:
-    """`book.xlsx#Sheet2` -> the file and the part of it, unless a file has this very name."""
+def part_of(path: Path) -> tuple[Path, str]:
+    """`book.xlsx#Sheet2` -> the file and the part of it, "" for all; a file that has this very name is that file."""
     text = str(path)
     if "#" in text and not path.exists():
         for place in (place for place, char in enumerate(text) if char == "#"):
