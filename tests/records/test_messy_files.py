@@ -246,6 +246,12 @@ RIGHT = [
         suffix=".txt",
     ),
     text(
+        "fasttext's labels in a table",
+        "label,text\n__label__a,hello there\n__label__b,other text\n",
+        {"label": ["a", "b"], "text": ["hello there", "other text"]},
+        "taken off the values of label",
+    ),
+    text(
         "ids that look like labels",
         "id,text,type\nA1,good day,x\nA2,bad day,y\n",
         table("id,text,type\nA1,good day,x\nA2,bad day,y"),

@@ -154,7 +154,8 @@ def _read_delimited(path: Path, source: str, codec: str, sample: str) -> Table:
         header = ", ".join(form.names)
         raise UserError(f"{source}: there is a header ({shorten(header)}) and no row below it.")
     table = Table(parsed.frame, parsed.rows, source, notes, tuple(parsed.bad_rows))
-    return tidy.without_totals(tidy.without_blank_columns(table) if form.has_header else table)
+    table = tidy.without_blank_columns(table) if form.has_header else table
+    return labels.without_prefix(tidy.without_totals(table))
 
 
 def _parse(path: Path, source: str, codec: str, form: delimited.Dialect) -> delimited.Parsed:

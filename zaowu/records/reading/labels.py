@@ -19,6 +19,7 @@ from zaowu.records.reading.encoding import MARK
 from zaowu.records.records import BadRow, Table
 
 PREFIX = "__label__"
+_FASTTEXT = re.compile(PREFIX + r"[^\s,;]+(\s|$)")
 LEAST_COLUMNS = 3  # of 0 and 1; two may as well be two features
 NUM_JUDGED = 1000
 _NUMBERED = re.compile(r"(.*[^\W\d_])[\s_.\-]*[(（]?\d+[)）]?")  # pos_001, 体育-1, news (3)
@@ -80,9 +81,9 @@ def _labels_of_names(stems: Sequence[str]) -> list[str]:
 
 
 def is_fasttext(sample: str) -> bool:
-    """Whether nearly every line of `sample` begins with a label as fastText writes it."""
+    """Whether nearly every line of `sample` begins with a label as fastText writes it: with white space after it."""
     lines = [line for line in sample.split("\n")[:NUM_JUDGED] if line.strip()]
-    return bool(lines) and sum(line.startswith(PREFIX) for line in lines) >= 0.95 * len(lines)
+    return bool(lines) and sum(_FASTTEXT.match(line) is not None for line in lines) >= 0.95 * len(lines)
 
 
 def read_fasttext(blocks: Iterable[bytes], *, source: str, encoding: str, expect: Collection[str]) -> Table:
@@ -116,6 +117,18 @@ def read_fasttext(blocks: Iterable[bytes], *, source: str, encoding: str, expect
     frame = pl.DataFrame({"text": texts, name: list(answers)}, schema=dict.fromkeys(("text", name), pl.String))
     note = f"Lines begin with fastText's {PREFIX}: the columns are called text and {name}."
     return Table(frame, np.array(rows, np.int64), source, (note,), tuple(bad))
+
+
+def without_prefix(table: Table) -> Table:
+    """Columns whose every value begins with `__label__`, without it."""
+    columns = table.frame.select(pl.col(pl.String)).iter_columns()
+    begin = [column for column in columns if column.head(NUM_JUDGED).str.starts_with(PREFIX).any()]
+    found = [column.name for column in begin if column.drop_nulls().str.starts_with(PREFIX).all()]
+    if not found:
+        return table
+    note = f"fastText's {PREFIX} is taken off the values of {', '.join(found)}."
+    frame = table.frame.with_columns(pl.col(found).str.strip_prefix(PREFIX))
+    return replace(table, frame=frame, notes=(*table.notes, note))
 
 
 def one_hot(table: Table, *, expect: Collection[str] = ()) -> Table:
