@@ -46,7 +46,7 @@ def from_data(source: Any) -> Table:
 
 
 def read_parquet(path: Path, *, source: str) -> Table:
-    """A Parquet file; its types are kept, except that dictionaries become strings, lists JSON, and records columns."""
+    """A Parquet file; its types are kept, except that dictionaries become strings, lists of words JSON, and records columns."""
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -71,11 +71,11 @@ def _table(frame: pl.DataFrame, source: str) -> Table:
 
 
 def _plain(column: pl.Series) -> pl.Series:
-    """Dictionaries as the strings they stand for; lists of words or codes as JSON, as JSON lines give them."""
+    """Dictionaries as the strings they stand for; lists of words as JSON, as JSON lines give them."""
     if column.dtype in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     inner = getattr(column.dtype, "inner", None)
-    if inner is not None and (inner in (pl.String, pl.Categorical, pl.Enum) or inner.is_integer()):
+    if inner in (pl.String, pl.Categorical, pl.Enum):
         values = (None if value is None else as_string(value) for value in column.to_list())
         return pl.Series(column.name, list(values), pl.String)
     return column
