@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zaowu.run import Run as Run
     from zaowu.run.load import load as load
     from zaowu.verbs.check import check as check
+    from zaowu.verbs.compare import compare as compare
     from zaowu.verbs.fit import fit as fit
     from zaowu.verbs.predict import predict as predict
 
@@ -27,6 +28,7 @@ _PLACES = {
     "Run": "zaowu.run",
     "UserError": "zaowu.errors",
     "check": "zaowu.verbs.check",
+    "compare": "zaowu.verbs.compare",
     "fit": "zaowu.verbs.fit",
     "load": "zaowu.run.load",
     "predict": "zaowu.verbs.predict",

@@ -32,6 +32,15 @@ class Interval:
     ours: bool = False
 
 
+@dataclass(frozen=True)
+class Dot:
+    """A model by its speed, in rows a second, and its score."""
+
+    name: str
+    speed: float
+    score: float
+
+
 def intervals(rows: list[Interval], metric: str, number: int, say: Say, *, more_is_better: bool = True) -> str:
     """Dots with their intervals, one below the other. A method far behind all others is an arrow at the edge.
 
@@ -77,6 +86,36 @@ def intervals(rows: list[Interval], metric: str, number: int, say: Say, *, more_
         )
         title = say("picture.intervals", metric=say(f"score.{metric}"))
         return sheet.svg(f"intervals{number}", f"{title}{say('colon')}{scores}")
+
+
+def cost(dots: list[Dot], metric: str, number: int, say: Say) -> str:
+    """Score against speed in prediction; to the right is faster, on a scale of powers."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+    with drawing():
+        sheet = Sheet(WIDTH, 300)
+        axes = sheet.axes(64, 30, WIDTH - 84, 220, spines="bottom left")
+        axes.set_xscale("log")
+        speeds, scores = [dot.speed for dot in dots], [dot.score for dot in dots]
+        pad = 0.15 * (max(scores) - min(scores)) or 0.05 * abs(scores[0]) or 1.0
+        axes.set(xlim=(min(speeds) / 2, max(speeds) * 2), ylim=(min(scores) - pad, max(scores) + pad))
+        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        if metric in PLAIN:
+            axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        else:
+            _percent_ticks(axes, say, "y")
+        middle = math.sqrt(min(speeds) * max(speeds))
+        for dot in dots:
+            axes.plot([dot.speed], [dot.score], "o", color=ACCENT, markersize=8)
+            left = dot.speed <= middle
+            at = dot.speed * (1.1 if left else 1 / 1.1)
+            style = {"ha": "left" if left else "right", "va": "bottom"}
+            sheet.write(axes, at, dot.score, _short(dot.name, 130.0), color=INK, **style)
+        sheet.write(axes, 1, -0.18, say("axis.speed"), transform=axes.transAxes, ha="right", color=MUTED)
+        sheet.write(axes, -0.2, 1.05, say(f"sliced.{metric}"), transform=axes.transAxes, color=MUTED)
+        return sheet.svg(f"cost{number}", say("picture.cost"))
 
 
 def loss_curve(history: list[dict[str, Any]], best_epoch: int | None, say: Say) -> str | None:

@@ -54,20 +54,19 @@ class Say:
         """A metric's value: losses and errors as they are, all others are shares."""
         if name not in PLAIN:
             return self.percent(value)
-        return format(value, PLAIN[name]) if _known(value) else "–"
+        return plain(name, value) if _known(value) else "–"
 
     def range(self, name: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
         """The interval of a metric; shares without the sign of per cent."""
         if name not in PLAIN or not (_known(low) and _known(high)):
             return self.interval(low, high, signed=signed)
-        form = f"+{PLAIN[name]}" if signed else PLAIN[name]
-        return self("range", low=format(low, form), high=format(high, form))
+        return self("range", low=plain(name, low, signed=signed), high=plain(name, high, signed=signed))
 
     def gap(self, name: str, value: float, *, signed: bool = False) -> str:
         """A difference of two values of a metric."""
         if name not in PLAIN:
             return self.points(value, signed=signed)
-        return format(value, f"+{PLAIN[name]}") if signed else format(abs(value), PLAIN[name])
+        return plain(name, value if signed else abs(value), signed=signed)
 
     def points(self, value: float, *, signed: bool = False) -> str:
         """A difference of shares."""
@@ -99,6 +98,12 @@ class Say:
         if len(names) <= most:
             return words
         return words + ("" if self.zh else " ") + self("and_more", n=len(names) - most)
+
+
+def plain(name: str, value: float, *, signed: bool = False) -> str:
+    """A value of a metric that is no share, without an exponent where it is large."""
+    form = ",.0f" if abs(value) >= 1e4 else PLAIN[name]
+    return format(value, f"+{form}" if signed else form)
 
 
 def _pattern(value: object) -> tuple[str, list[str]]:

@@ -30,11 +30,14 @@ def write(path: str | os.PathLike[str], content: ReportContent, *, lang: str = "
 
     lang: "en" or "zh". Raises UserError for another language and when the file cannot be written.
     """
-    path = Path(path)
-    page = render(content, lang=lang).encode()
+    write_page(Path(path), render(content, lang=lang))
+
+
+def write_page(path: Path, page: str) -> None:
+    """A whole page, or none: under a temporary name first."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(page)
+        unfinished.write_bytes(page.encode())
         unfinished.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -47,12 +50,16 @@ def write(path: str | os.PathLike[str], content: ReportContent, *, lang: str = "
 def render(content: ReportContent, *, lang: str = "en") -> str:
     """The page as text. Everything that comes from data is escaped by the template."""
     say = Say(lang)
-    page = _template().render(c=content, say=say, **_parts(content, say))
-    return _UNPRINTABLE.sub("\ufffd", page)
+    return render_page("report.html.j2", say, c=content, **_parts(content, say))
+
+
+def render_page(template: str, say: Say, **parts: Any) -> str:
+    """A template of this folder, filled."""
+    return _UNPRINTABLE.sub("\ufffd", _template(template).render(say=say, **parts))
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -66,7 +73,7 @@ def _template() -> Template:
     environment.filters["label"] = lambda value: _cut(value, MAX_NAME)
     environment.filters["visible"] = lambda value: re.sub(r"\s", "␣", str(value)[:MAX_NAME])
     environment.filters["together"] = lambda words: re.sub(r" (?=%)", "\u00a0", words)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _parts(content: ReportContent, say: Say) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Nothing heavy is imported here: a command imports its verb when it runs, so that
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,26 @@ from typing import Annotated, Any
 
 import typer
 
+from zaowu.cli.flags import (
+    COLUMNS,
+    COMMON,
+    MODEL,
+    TRAINING,
+    AsJson,
+    ColumnOption,
+    Device,
+    Group,
+    Ignore,
+    Lang,
+    OnBadRow,
+    Out,
+    Precision,
+    Quiet,
+    Seed,
+    Target,
+    Threads,
+)
+from zaowu.cli.show import bug, fail, print_json, print_table, show_note, usage
 from zaowu.errors import Stopped, UserError
 
 app = typer.Typer(
@@ -42,37 +61,11 @@ def zaowu(
     """Turns your own data into a Transformer you can trust and ship."""
 
 
-COLUMNS, TRAINING, MODEL, COMMON = "Columns and rows", "Training", "Model", "Everywhere"
-
-Target = Annotated[
-    list[str] | None, typer.Option(help="A column to predict; repeat for several.", rich_help_panel=COLUMNS)
-]
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="What a column is, as NAME:kind=text.", rich_help_panel=COLUMNS, metavar="NAME:k=v"),
-]
-Ignore = Annotated[list[str] | None, typer.Option(help="A column to leave out.", rich_help_panel=COLUMNS)]
-Group = Annotated[
-    str | None, typer.Option(help="Rows with equal values here stay on one side.", rich_help_panel=COLUMNS)
-]
-OnBadRow = Annotated[
-    str | None, typer.Option(help="stop or skip, for rows that cannot be used.", rich_help_panel=COLUMNS)
-]
-Out = Annotated[Path | None, typer.Option(help="Where the result goes.", rich_help_panel=COMMON)]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.", rich_help_panel=COMMON)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=COMMON)]
-Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", rich_help_panel=COMMON)]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=COMMON)]
-Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=COMMON)]
-Threads = Annotated[int | None, typer.Option(help="Processor threads; default all.", rich_help_panel=COMMON)]
-Lang = Annotated[str | None, typer.Option(help="en or zh, for reports.", rich_help_panel=COMMON)]
-
-
 def _settings(wanted: bool) -> None:
     if wanted:
         from zaowu.options import RARE
 
-        _print_table(["setting", "what it is"], [[name, meaning] for name, meaning in RARE.items()])
+        print_table(["setting", "what it is"], [[name, meaning] for name, meaning in RARE.items()])
         raise typer.Exit
 
 
@@ -169,7 +162,7 @@ def fit(
 
 def _print_run(run: Any, *, as_json: bool) -> None:
     if as_json:
-        _print_json(run.summary())
+        print_json(run.summary())
     else:
         for line in run.lines():
             print(line)
@@ -192,11 +185,11 @@ def predict(
 
     result = verb(run, what, text=text, top=top, out=out, quiet=quiet, device=device, threads=threads)
     if as_json:
-        _print_json(result.to_plain())
+        print_json(result.to_plain())
     elif out is None:
-        _print_table(*result.table())
+        print_table(*result.table())
     for sentence in result.warnings:
-        _note(sentence, quiet)
+        show_note(sentence, quiet)
 
 
 @app.command()
@@ -215,9 +208,34 @@ def evaluate(
 
     result = verb(run, path, on_bad_row=on_bad_row, out=out, quiet=quiet, device=device, threads=threads)
     if as_json:
-        _print_json(result.to_plain())
+        print_json(result.to_plain())
     else:
         for line in result.lines():
+            print(line)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders that 'zaowu fit' wrote.")],
+    data: Annotated[str | None, typer.Option(help="Labelled rows to compare them on.", rich_help_panel=COLUMNS)] = None,
+    on_bad_row: OnBadRow = None,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    lang: Lang = None,
+) -> None:
+    """Several models side by side: paired scores, where they disagree, cost beside accuracy."""
+    from zaowu.verbs.compare import compare as verb
+
+    found = verb(
+        runs, data=data, on_bad_row=on_bad_row, out=out, quiet=quiet, device=device, threads=threads, lang=lang
+    )
+    if as_json:
+        print_json(found.to_plain())
+    else:
+        for line in found.lines():
             print(line)
 
 
@@ -249,7 +267,7 @@ def check(
         quiet=quiet,
     )
     if as_json:
-        _print_json(result.to_plain())
+        print_json(result.to_plain())
     else:
         for line in result.lines():
             print(line)
@@ -281,7 +299,7 @@ def demo(
     from zaowu.tasks.news_zh import demo as task
 
     run, predictions = task(out=out, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang)
-    _print_table(*predictions.table())
+    print_table(*predictions.table())
     for line in run.lines():
         print(line)
 
@@ -294,9 +312,9 @@ def bases(context: typer.Context, as_json: AsJson = False) -> None:
 
         rows = verb()
         if as_json:
-            _print_json(rows)
+            print_json(rows)
         else:
-            _print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+            print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
 
 
 @bases_app.command("fetch")
@@ -307,70 +325,17 @@ def bases_fetch(name: Annotated[str, typer.Argument(help="A name of 'zaowu bases
     print(verb(name, quiet=quiet))
 
 
-def _print_json(data: Any) -> None:
-    print(json.dumps(data, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    """A ruled table on a terminal, tab-separated lines in a pipe."""
-    if not sys.stdout.isatty():
-        for row in [header, *rows]:
-            print("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # as it is: a bracket in a text is no markup
-    Console().print(table)
-
-
-def _note(sentence: str, quiet: bool) -> None:
-    if not quiet:
-        print(sentence, file=sys.stderr)
-
-
 def main() -> None:
     """Runs a command; turns what went wrong into one sentence and an exit code."""
     try:
         code = app(standalone_mode=False)
     except UserError as error:
-        code = _fail(str(error), 2)
+        code = fail(str(error), 2)
     except (KeyboardInterrupt, Stopped, typer.Abort):
-        code = _fail("Stopped.", 130)
+        code = fail("Stopped.", 130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:  # the last line of defence: a misspelt flag, or a bug of ours
-        code = _usage(error) if hasattr(error, "format_message") else _bug(error)
+        code = usage(error) if hasattr(error, "format_message") else bug(error)
     sys.exit(code or 0)
-
-
-def _fail(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
-    return code
-
-
-def _usage(error: Any) -> int:
-    """What the command line itself refuses: an unknown flag or command, a missing argument."""
-    context = getattr(error, "ctx", None)
-    where = f" See '{context.command_path} --help'." if context is not None else " See 'zaowu --help'."
-    return _fail(error.format_message() + where, 2)
-
-
-def _bug(error: Exception) -> int:
-    """Our fault: a short message, and a log that helps to mend it."""
-    import traceback
-
-    from zaowu.bases.cache import home
-
-    log = home() / "logs" / f"{os.getpid()}.txt"
-    trace = "".join(traceback.format_exception(error))
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(trace, "utf-8")
-    except OSError:
-        return _fail(trace, 3)
-    return _fail(f"This is a bug in Zaowu, not your mistake ({type(error).__name__}: {error}). The log: {log}", 3)
