@@ -46,7 +46,8 @@ def from_data(source: Any) -> Table:
 
 
 def read_parquet(path: Path, *, source: str) -> Table:
-    """A Parquet file; its types are kept, except that dictionaries become strings, lists of words JSON, and records columns."""
+    """A Parquet file. Its types are kept, except that dictionaries become strings, lists of words JSON, and records
+    columns."""
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
