@@ -37,6 +37,7 @@ def own_home(tmp_path_factory):
     patch.setenv("XDG_CACHE_HOME", str(own))
     patch.setenv("ZAOWU_HOME", str(own / "zaowu"))
     patch.setenv("NO_COLOR", "1")
+    patch.setenv("HF_HUB_OFFLINE", "1")
     patch.setenv("LC_ALL", "C.UTF-8")  # reports are English unless a test asks
     yield own
     patch.undo()

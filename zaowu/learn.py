@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +60,14 @@ class Learned:
         """Target column -> its prediction."""
         return {name: self.targets[name].decode(raw) for name, raw in self.outputs(records, label=label).items()}
 
-    def tune(self, outputs: Mapping[str, np.ndarray], records: Records) -> None:
-        """Lets the targets set their thresholds and intervals by `records`, none of which the model learned from."""
-        self.targets = tuned(self.targets, outputs, records)
+    def answers(self, records: Records) -> dict[str, np.ndarray]:
+        """Target column -> what stands in `records`, on the scale of the raw outputs."""
+        return {name: target.features(records.values(name)) for name, target in self.targets.items()}
+
+    def tune(self, outputs: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray]) -> None:
+        """Lets the targets set their thresholds and intervals by rows that no model which answered learned from."""
+        self.targets = {name: target.tuned(outputs[name], answers[name]) for name, target in self.targets.items()}
         self.model.targets = self.targets
-
-
-def tuned(targets: Mapping[str, Any], outputs: Mapping[str, np.ndarray], records: Records) -> dict[str, Any]:
-    """Each target with what rows that the model has not learned from say; those without a label say nothing."""
-    return {
-        name: target.tuned(outputs[name], target.features(records.values(name))) for name, target in targets.items()
-    }
 
 
 def learn(
@@ -132,7 +129,7 @@ def learn(
         threads=torch.get_num_threads(),
     )
     if valid is not None and not training.stopped:
-        learned.tune(learned.outputs(valid, label="validating"), valid)
+        learned.tune(learned.outputs(valid, label="validating"), learned.answers(valid))
     return learned
 
 
@@ -140,9 +137,12 @@ def fit_targets(records: Records, config: TrainConfig, *, known: Records | None 
     """Target column -> its `Target`, which knows the labels of `records` and of `known`."""
     found = {}
     for column in records.schema.named("target"):
+        labels = records.values(column.name)
         try:
+            if all(label is None for label in labels):
+                raise UserError(f"expected labels in the {len(labels):,} rows to learn from, got none.")
             found[column.name] = targets.find(column.kind, where=f"column '{column.name}'").fit(
-                records.values(column.name),
+                labels,
                 also=() if known is None else known.values(column.name),
                 label_smoothing=config.label_smoothing,
                 class_weights=config.class_weights,
@@ -194,16 +194,18 @@ def read_base(folder: Path) -> Base:
     return Base(folder, str(model_type), trunk, facts)
 
 
-def check_choices(config: FitConfig) -> None:
+def check_choices(config: FitConfig) -> FitConfig:
     """Whether base, size and device can be had, before any work; a base that is not here is fetched.
 
-    Raises UserError naming the flag.
+    Returns the config with the base's revision pinned. Raises UserError naming the flag.
     """
     choose_device(config.train.device)
     if config.text.base == "none":
         rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
-    else:
-        read_base(bases.resolve(config.text.base))
+        return config
+    folder = bases.resolve(config.text.base)
+    read_base(folder)
+    return replace(config, text=replace(config.text, base=bases.pinned(config.text.base, folder)))
 
 
 def choose_device(name: str) -> torch.device:

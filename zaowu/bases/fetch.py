@@ -9,14 +9,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from zaowu.bases import cache
+from zaowu.bases import cache, hub
 from zaowu.bases.names import CATALOGUE, Base
 from zaowu.errors import UserError, nearest
 from zaowu.progress import note
 
 
 def resolve(name_or_folder: str | Path, *, fetch: bool = True) -> Path:
-    """The folder of a base: of the catalogue (fetched into the cache when absent), or a person's own.
+    """The folder of a base: of the catalogue (fetched into the cache when absent), a person's own, or the hub's.
 
     fetch: whether the network may be used. A name of the catalogue goes before a folder of that name; write
     `./name` for the folder. Raises UserError for an unknown name, a folder that lacks a file, a base that is
@@ -24,7 +24,8 @@ def resolve(name_or_folder: str | Path, *, fetch: bool = True) -> Path:
     """
     base = CATALOGUE.get(str(name_or_folder))
     if base is None:
-        return check_folder(Path(name_or_folder))
+        is_hubs = hub.is_name(str(name_or_folder))
+        return check_folder(hub.resolve(str(name_or_folder), fetch=fetch) if is_hubs else Path(name_or_folder))
     folder = cache.place(base.name)
     damage = cache.damage(folder)
     if not damage:
@@ -46,7 +47,8 @@ def check_folder(folder: Path) -> Path:
         names = ", ".join(CATALOGUE)
         problem = "is a file, not a folder" if folder.exists() else "is neither a folder nor a known name"
         raise UserError(
-            f"--base '{folder}' {problem}: expected one of {names}, a folder, or none.{nearest(str(folder), CATALOGUE)}"
+            f"--base '{folder}' {problem}: expected one of {names}, a folder, org/name on the hub, "
+            f"or none.{nearest(str(folder), CATALOGUE)}"
         )
     for name in cache.NEEDED:
         if (folder / name).is_file():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zaowu.bases import cache
+from zaowu.bases import cache, hub
 
 DEFAULT = "multilingual-e5-small"
 
@@ -100,6 +100,8 @@ def listing() -> list[dict[str, Any]]:
 def describe(name_or_folder: str) -> dict[str, str]:
     """Name and licence of a base, for a report; a person's own folder has whatever licence they know of."""
     base = CATALOGUE.get(name_or_folder)
+    if base is None and hub.NAME.fullmatch(name_or_folder) and "@" in name_or_folder:
+        return {"name": name_or_folder, "licence": ""}
     if base is None:
         return {"name": Path(name_or_folder).name, "licence": ""}
     return {"name": base.name, "licence": base.licence}

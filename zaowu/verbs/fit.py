@@ -14,7 +14,7 @@ from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
 from zaowu.inputs import guessers
-from zaowu.learn import check_choices, fit_targets, learn, tuned
+from zaowu.learn import check_choices, fit_targets, learn
 from zaowu.options import checked, fit_config, rare_settings, seconds
 from zaowu.progress import aligned, note, speaking
 from zaowu.records import schema as schemas
@@ -105,7 +105,7 @@ def fit(
             config = fit_config(data, text, head, training, rare_settings(settings))
             if config.text.base != "none" and config.text.size != TextConfig.size:
                 note("--size has no effect with a base; pass --base none to train from scratch.")
-        check_choices(config)
+        config = check_choices(config)
         folder = place(out, name=name, overwrite=overwrite, resume=resume)
         return _fit(path, config, folder=folder, resume=resume, lang=language(lang))
 
@@ -127,7 +127,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     scored = None
     if prepared.folds is not None:
         with clock("folds"):
-            scored, unseen = _cross_validate(prepared, config)
+            scored, outputs, truth = _cross_validate(prepared, config)
     with clock("train"):
         learned = learn(prepared.train, prepared.valid, config, known=prepared.whole, checkpoint=checkpoint)
     with clock("evaluate"):
@@ -136,7 +136,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
             found = learned.predict(prepared.test, label="scoring")
             scored = Scored(prepared.test, found, baselines.predict(_inputs(prepared.test)))
         else:
-            learned.tune(unseen, prepared.whole)
+            learned.tune(outputs, truth)
     run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
     run.save(folder, lang=lang)
     if not run.stopped:  # only now: were the disk full, training could still go on from it
@@ -144,10 +144,14 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     return run
 
 
-def _cross_validate(prepared: Prepared, config: FitConfig) -> tuple[Scored, dict[str, np.ndarray]]:
-    """Every record answered by a model that never saw it, and the same for the baselines; and the raw outputs.
+Arrays = dict[str, np.ndarray]
 
-    Thresholds and intervals of a fold's answers come from the records of the other folds.
+
+def _cross_validate(prepared: Prepared, config: FitConfig) -> tuple[Scored, Arrays, Arrays]:
+    """Every record answered by a model that never saw it, and the same for the baselines.
+
+    Beside them the raw outputs and what they should have been, each on the scale of its own fold. Thresholds and
+    intervals of a fold's answers come from the records of the other folds.
     """
     whole, places = prepared.whole, prepared.folds
     assert places is not None
@@ -155,7 +159,8 @@ def _cross_validate(prepared: Prepared, config: FitConfig) -> tuple[Scored, dict
     if config.train.time_limit:  # one share for each fold and one for the final model
         share = config.train.time_limit / (len(numbers) + 1)
         config = replace(config, train=replace(config.train, time_limit=share))
-    outputs: dict[str, np.ndarray] = {}
+    outputs: Arrays = {}
+    truth: Arrays = {}
     targets: dict[int, dict[str, Any]] = {}
     beside: list[dict[str, dict[str, Any]]] = []
     for number in numbers:
@@ -164,21 +169,24 @@ def _cross_validate(prepared: Prepared, config: FitConfig) -> tuple[Scored, dict
         if learned.training.stopped:
             raise Stopped
         targets[number] = learned.targets
-        for name, raw in learned.outputs(held).items():
-            outputs.setdefault(name, np.zeros((len(whole), raw.shape[1]), np.float32))[places == number] = raw
+        for found, own in ((outputs, learned.outputs(held)), (truth, learned.answers(held))):
+            for name, rows in own.items():
+                found.setdefault(name, np.zeros((len(whole), *rows.shape[1:]), rows.dtype))[places == number] = rows
         beside.append(_baselines(train, None, config, known=whole).predict(_inputs(held)))
     order = np.argsort(np.concatenate([np.flatnonzero(places == number) for number in numbers]), kind="stable")
     ours = []
     for number in numbers:
-        others, own = places != number, places == number
-        judged = tuned(targets[number], {name: raw[others] for name, raw in outputs.items()}, whole.take(others))
-        ours.append({name: judged[name].decode(raw[own]) for name, raw in outputs.items()})
+        others, held_out = places != number, places == number
+        judged = {
+            name: target.tuned(outputs[name][others], truth[name][others]) for name, target in targets[number].items()
+        }
+        ours.append({name: target.decode(outputs[name][held_out]) for name, target in judged.items()})
     answers = {name: joined([part[name] for part in ours]).take(order) for name in outputs}
     cheap = {
         name: {method: joined([part[name][method] for part in beside]).take(order) for method in beside[0][name]}
         for name in outputs
     }
-    return Scored(whole, answers, cheap), outputs
+    return Scored(whole, answers, cheap), outputs, truth
 
 
 def _baselines(train: Records, valid: Records | None, config: FitConfig, *, known: Records | None = None) -> Baselines:

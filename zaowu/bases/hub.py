@@ -1,0 +1,59 @@
+"""Bases by their name on the hub, `org/name` or `org/name@revision`: safetensors only, the revision pinned."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from zaowu.errors import UserError, shorten
+
+NAME = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*(@[\w.\-/]+)?")
+FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")  # nothing that holds code
+INSTALL = "pip install 'zaowu[hub]'"
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` is written as the hub's names are, and is no folder here."""
+    return NAME.fullmatch(name) is not None and not Path(name).exists()
+
+
+def resolve(name: str, *, fetch: bool = True) -> Path:
+    """The snapshot's folder in the hub's own cache, fetched when it is not there. Its name is the revision.
+
+    fetch: whether the network may be used. Raises UserError, in one sentence, for a library that is not installed,
+    a name that does not exist, and a machine that is offline.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise UserError(
+            f"--base '{name}' is no folder here, and a name of the hub needs huggingface_hub: {INSTALL}."
+        ) from None
+    repository, _, revision = name.partition("@")
+    where = {"revision": revision or None, "cache_dir": os.environ.get("HF_HUB_CACHE") or None}
+    try:
+        found = snapshot_download(repository, **where, allow_patterns=list(FILES), local_files_only=not fetch)
+    except LocalEntryNotFoundError:
+        raise UserError(
+            f"--base '{name}' is neither a folder nor in the hub's cache of this machine, and the hub cannot be "
+            "reached: fetch it on a machine that is online, or pass --base FOLDER."
+        ) from None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise UserError(
+            f"--base '{name}': the hub does not give it ({shorten(str(error), 160)}). Check the name, or pass "
+            "--base FOLDER."
+        ) from None
+    folder = Path(found)
+    if not (folder / "model.safetensors").is_file():
+        raise UserError(
+            f"--base '{name}': it has no model.safetensors, and only that is read, because opening other formats can "
+            "run code that they carry. Choose another base."
+        )
+    return folder
+
+
+def pinned(name: str, folder: Path) -> str:
+    """`org/name@revision`, which is the same base for ever."""
+    return f"{name.partition('@')[0]}@{folder.name}"
