@@ -1,10 +1,12 @@
-"""Bases by their name on the hub, `org/name` or `org/name@revision`: safetensors only, the revision pinned."""
+"""Names of the hub, `org/name` or `org/name@revision`: encoders as safetensors only, data sets as tables."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from zaowu.errors import UserError, shorten
 
@@ -19,33 +21,11 @@ def is_name(name: str) -> bool:
 
 
 def resolve(name: str, *, fetch: bool = True) -> Path:
-    """The snapshot's folder in the hub's own cache, fetched when it is not there. Its name is the revision.
+    """The encoder's folder in the hub's own cache, fetched when it is not there. Its name is the revision.
 
-    fetch: whether the network may be used. Raises UserError, in one sentence, for a library that is not installed,
-    a name that does not exist, and a machine that is offline.
+    fetch: whether the network may be used. Raises UserError as `snapshot` does, and for weights in other formats.
     """
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        raise UserError(
-            f"--base '{name}' is no folder here, and a name of the hub needs huggingface_hub: {INSTALL}."
-        ) from None
-    repository, _, revision = name.partition("@")
-    where = {"revision": revision or None, "cache_dir": os.environ.get("HF_HUB_CACHE") or None}
-    try:
-        found = snapshot_download(repository, **where, allow_patterns=list(FILES), local_files_only=not fetch)
-    except LocalEntryNotFoundError:
-        raise UserError(
-            f"--base '{name}' is neither a folder nor in the hub's cache of this machine, and the hub cannot be "
-            "reached: fetch it on a machine that is online, or pass --base FOLDER."
-        ) from None
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise UserError(
-            f"--base '{name}': the hub does not give it ({shorten(str(error), 160)}). Check the name, or pass "
-            "--base FOLDER."
-        ) from None
-    folder = Path(found)
+    folder = snapshot(name, FILES, kind="model", where=f"--base '{name}'", instead="--base FOLDER", fetch=fetch)
     if not (folder / "model.safetensors").is_file():
         raise UserError(
             f"--base '{name}': it has no model.safetensors, and only that is read, because opening other formats can "
@@ -57,3 +37,46 @@ def resolve(name: str, *, fetch: bool = True) -> Path:
 def pinned(name: str, folder: Path) -> str:
     """`org/name@revision`, which is the same base for ever."""
     return f"{name.partition('@')[0]}@{folder.name}"
+
+
+def snapshot(
+    name: str,
+    patterns: Sequence[str],
+    *,
+    kind: Literal["model", "dataset"],
+    where: str,
+    instead: str,
+    fetch: bool = True,
+) -> Path:
+    """The folder of one revision of a repository, with its files that match `patterns`.
+
+    where, instead: of the sentence that says what is wrong, and what can be given in its place. Raises UserError for
+    a library that is not installed, a name that does not exist, and a machine that is offline.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise UserError(
+            f"{where}: nothing of this name is here, and a name of the hub needs huggingface_hub: {INSTALL}."
+        ) from None
+    repository, _, revision = name.partition("@")
+    try:
+        found = snapshot_download(
+            repository,
+            repo_type=kind,
+            revision=revision or None,
+            cache_dir=os.environ.get("HF_HUB_CACHE") or None,
+            allow_patterns=list(patterns),
+            local_files_only=not fetch,
+        )
+    except LocalEntryNotFoundError:
+        raise UserError(
+            f"{where}: nothing of this name is here or in the hub's cache of this machine, and the hub cannot be "
+            f"reached. Fetch it on a machine that is online, or give {instead}."
+        ) from None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise UserError(
+            f"{where}: the hub does not give it ({shorten(str(error), 160)}). Check the name, or give {instead}."
+        ) from None
+    return Path(found)

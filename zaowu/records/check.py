@@ -60,8 +60,12 @@ def clean(
         raise UserError(_nothing_left(table, blank, unlabelled, schema))
     frame = frame.filter(keep)
     for column in targets if need_target else ():
+        labels = frame.get_column(column.name).drop_nulls()
+        if labels.is_empty():
+            what = "numbers" if column.kind == "number" else "labels"
+            raise UserError(f"{table.source}, column '{column.name}': expected {what}, got none.")
         if column.kind == "category":
-            _check_classes(frame.get_column(column.name).drop_nulls(), table, schema, min_classes)
+            _check_classes(labels, table, schema, min_classes)
     ids = content_ids([frame.get_column(column.name) for column in schema.inputs])
     return Records(
         frame=frame,
@@ -146,8 +150,6 @@ def _nothing_left(table: Table, blank: np.ndarray, unlabelled: np.ndarray, schem
 
 
 def _check_classes(labels: pl.Series, table: Table, schema: Schema, min_classes: int) -> None:
-    if labels.is_empty():
-        raise UserError(f"{table.source}, column '{labels.name}': expected labels, got none.")
     num_classes = labels.n_unique()
     if num_classes < min_classes:
         raise UserError(

@@ -98,8 +98,8 @@ def prepare(
 
 def _other(path: str, whole: Records, data: DataConfig) -> Records:
     """A validation or test file, read as the main source was; labels that training never saw are kept."""
-    table = read(path, on_bad_row=data.on_bad_row)
     wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.targets)}
+    table = read(path, on_bad_row=data.on_bad_row, expect=wanted)
     missing = wanted - set(table.frame.columns)
     if missing:
         raise UserError(

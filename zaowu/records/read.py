@@ -11,7 +11,7 @@ from typing import Any
 
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.records import bad_rows
-from zaowu.records.reading import archives, delimited, dialect, documents, encoding, excel, frames, labels, tidy
+from zaowu.records.reading import archives, delimited, dialect, documents, encoding, excel, frames, labels, remote, tidy
 from zaowu.records.records import Table
 
 MAX_DEPTH = 2  # archives within each other; one may hold itself
@@ -23,7 +23,8 @@ def read(source: Any, *, on_bad_row: str | None = None, expect: Collection[str] 
 
     source: the path of a CSV, TSV, JSON lines, JSON, Excel, OpenDocument or Parquet file, packed or not, or of a
     folder of .txt files (`labels.read_folder`); `book.xlsx#Sheet2`, `news.zip#train.csv` and `news.json#train` name
-    a part; a polars or pandas frame; a list of dicts; a dict of lists.
+    a part; a URL that fsspec reads (hf://, s3://); `org/name` of the hub's data sets; a polars or pandas frame; a list
+    of dicts; a dict of lists.
     on_bad_row: what becomes of rows that cannot be read: None or "stop" raises a UserError that names them,
     "skip" puts them into `bad_rows`.
     expect: names of columns that the source should have, where a model was trained on them (`labels.one_hot`).
@@ -33,14 +34,26 @@ def read(source: Any, *, on_bad_row: str | None = None, expect: Collection[str] 
     Raises UserError for whatever cannot be read or holds no record.
     """
     bad_rows.checked(on_bad_row)
-    is_path = isinstance(source, (str, os.PathLike))
-    table = _read_path(Path(source), expect) if is_path else frames.from_data(source)
+    table = _read_any(source, expect)
     if table.bad_rows and on_bad_row != "skip":
         raise bad_rows.refusal(table.bad_rows, hint=_hint(table))
     if table.frame.height == 0:
         left = f" {len(table.bad_rows)} rows cannot be read: {table.bad_rows[0]}." if table.bad_rows else ""
         raise UserError(f"{table.source}: expected records, got none.{left}")
     return labels.one_hot(table, expect=expect)
+
+
+def _read_any(source: Any, expect: Collection[str]) -> Table:
+    if not isinstance(source, (str, os.PathLike)):
+        return frames.from_data(source)
+    if isinstance(source, str) and remote.is_remote(source):
+        url, _, part = source.partition("#")
+        with remote.fetched(url) as copy:
+            table = _read_path(Path(f"{copy}#{part}" if part else copy), expect)
+            return replace(table, source=source)
+    if isinstance(source, str) and remote.is_hub_name(source):
+        return replace(_read_path(remote.hub_table(source), expect), source=source)
+    return _read_path(Path(source), expect)
 
 
 def _read_path(path: Path, expect: Collection[str]) -> Table:

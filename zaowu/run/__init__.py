@@ -153,7 +153,7 @@ class Run:
         One answer per row, in order; empty texts are answered too, with a warning.
         Raises UserError when the columns that the model reads are not there.
         """
-        table = _as_table(data, self.source.columns)
+        table = _as_table(data, self.source.columns, expect=self._expected)
         frame = self._columns(table)
         values = [as_strings(frame.get_column(name)).fill_null("").to_list() for name in self.source.columns]
         predictions, warnings = self._predict(values)
@@ -168,7 +168,7 @@ class Run:
 
         Raises UserError when input or target columns are missing, or no row can be used.
         """
-        table = data if isinstance(data, Table) else read.read(data, on_bad_row=on_bad_row)
+        table = data if isinstance(data, Table) else read.read(data, on_bad_row=on_bad_row, expect=self._expected)
         names = table.frame.columns
         for column in self.targets:
             if column not in names:
@@ -231,6 +231,11 @@ class Run:
             found.append(f"Report: {self.folder / 'report.html'}")
         return found
 
+    @property
+    def _expected(self) -> tuple[str, ...]:
+        """Columns that a file for this model should have."""
+        return (*self.source.columns, *self.targets)
+
     def _predict(self, values: Sequence[list[str]]) -> tuple[dict[str, Any], list[str]]:
         items = self.source.features(*values)
         num = len(values[0])
@@ -268,7 +273,7 @@ def unused(name: str, taken: Collection[str]) -> str:
     return name
 
 
-def _as_table(data: Any, columns: Sequence[str]) -> Table:
+def _as_table(data: Any, columns: Sequence[str], *, expect: Collection[str]) -> Table:
     """Texts become a table of the model's one column; everything else is read as `fit` reads it."""
     if isinstance(data, Table):
         return data
@@ -277,4 +282,4 @@ def _as_table(data: Any, columns: Sequence[str]) -> Table:
             raise UserError(f"This model reads {len(columns)} columns ({', '.join(columns)}): give it a table.")
         frame = pl.DataFrame({columns[0]: list(data)}, schema={columns[0]: pl.String})
         return Table(frame=frame, rows=np.arange(1, len(data) + 1), source="the given texts")
-    return read.read(data)
+    return read.read(data, expect=expect)

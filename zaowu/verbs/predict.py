@@ -13,6 +13,8 @@ from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
 from zaowu.progress import note, speaking
 from zaowu.records.facts import as_strings
+from zaowu.records.read import part_of
+from zaowu.records.reading.remote import is_remote
 from zaowu.run import Predicted
 from zaowu.run.folder import writing
 from zaowu.run.load import load
@@ -136,6 +138,6 @@ def _data(what: Any, *, text: bool) -> Any:
 
 def _exists(item: str | Path) -> bool:
     try:
-        return Path(item).exists()
+        return part_of(Path(item))[0].exists() or is_remote(str(item))
     except (OSError, ValueError):  # too long for a name, or with a NUL in it
         return False
