@@ -296,7 +296,8 @@ SENTENCES = {
     "lists": "列表",
     "lists, named as the target": "列表，由用户指定为目标",
     "words joined by signs, the same ones again and again": "用符号连接的词，反复出现",
-    "words joined by signs, the same ones again and again, named as the target": "用符号连接的词，反复出现，由用户指定为目标",
+    "words joined by signs, the same ones again and again, named as the target": "用符号连接的词，反复出现，"
+    "由用户指定为目标",
     "whole numbers that are all different": "互不相同的整数",
     "short codes that are all different": "互不相同的短编码",
     "all different, named like an id": "互不相同，列名像是编号",

@@ -159,6 +159,8 @@ def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerCo
     """The figures of one target, on the records that have a label for it."""
     target, every = run.targets[name], scored.records.values(name)
     rows = np.array([i for i, label in enumerate(every) if label is not None], np.int64)
+    if not len(rows):
+        return AnswerContent(target=name, kind=target.name)
     records, prediction = scored.records.take(rows), scored.predictions[name].take(rows)
     labels = records.values(name)
     texts = [" | ".join(row) for row in zip(*(records.values(column) for column in run.source.columns), strict=True)]

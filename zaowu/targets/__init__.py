@@ -187,7 +187,7 @@ class Target(Protocol):
 def answered(answers: np.ndarray) -> np.ndarray:
     """(N,) bool: which records have an answer."""
     real: np.ndarray = np.isfinite(answers) if answers.dtype.kind == "f" else np.greater_equal(answers, 0)
-    return real.reshape(len(answers), -1).all(axis=1)
+    return np.all(real.reshape(len(answers), -1), axis=1)
 
 
 def rank(target: Target, scores: Mapping[str, float]) -> tuple[float, ...]:

@@ -154,8 +154,8 @@ class Number:
         if not isinstance(state, dict) or state.keys() != to_plain(cls()).keys():
             raise UserError(f"{where}: expected the scale of a number, got {shorten(state)}.")
         target = from_plain(cls, state, where=where)
-        if not (target.unit > 0 and target.spread > 0 and target.lowest < target.highest):
-            raise UserError(f"{where}: expected a unit and a spread above 0, and lowest below highest.")
+        if not (target.unit > 0 and target.spread > 0 and target.lowest < target.highest and (target.width or 0) >= 0):
+            raise UserError(f"{where}: expected a unit and a spread above 0, lowest below highest, no width below 0.")
         return target
 
     # ---- training
@@ -196,8 +196,8 @@ class Number:
         if known.sum() < MIN_TUNING:
             return self
         errors = np.abs(outputs[known, 0].astype(np.float64) - answers[known])
-        level = min(1.0, math.ceil((len(errors) + 1) * COVERAGE) / len(errors))
-        return replace(self, width=float(np.quantile(errors, level, method="higher")))
+        place = min(len(errors), math.ceil((len(errors) + 1) * COVERAGE))  # as if one more row had been seen
+        return replace(self, width=float(np.sort(errors)[place - 1]))
 
     # ---- the cheap methods
 

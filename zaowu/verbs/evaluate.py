@@ -9,7 +9,7 @@ from typing import Any
 from zaowu import targets
 from zaowu.learn import choose_device
 from zaowu.progress import aligned, note, speaking
-from zaowu.report.say import PLAIN
+from zaowu.report.say import PLAIN, plain
 from zaowu.run import Evaluated
 from zaowu.run.load import load
 from zaowu.verbs.predict import checked_out, use_threads, write_frame
@@ -76,8 +76,8 @@ def _figure(score: Any) -> str:
 
 
 def _lead(lead: Any, metric: str) -> str:
-    form = "+.1%" if metric not in PLAIN else "+,.4g"
-    value, *bounds = (format(part, form) for part in _known(lead))
+    shares = metric not in PLAIN
+    value, *bounds = (f"{part:+.1%}" if shares else plain(metric, part, signed=True) for part in _known(lead))
     return f"{value} ({' to '.join(bounds)})" if bounds else value
 
 

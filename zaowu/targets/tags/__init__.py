@@ -21,6 +21,7 @@ from zaowu.targets.tags.labels import SEPARATORS, find_separator, parse, words
 MAX_TAGS = 2000
 MIN_TUNING = 100  # unseen rows that can tell where the thresholds lie
 MIN_OWN = 10  # rows with a tag among them that give it a threshold of its own
+MAX_RESAMPLED = 1_000_000  # rows x tags, beyond which macro-F1 has no interval: it would take longer than scoring
 LEAST_SHARE = 1e-6
 
 
@@ -133,7 +134,7 @@ class Tags:
         return nn.Linear(dim, len(self.tags))
 
     def loss(self, outputs: Tensor, answers: Tensor, weights: Tensor) -> LossSum:
-        """Binary cross-entropy, the mean over the tags, summed over the records that have an answer."""
+        """Binary cross-entropy, summed over the tags and over the records that have an answer."""
         known = torch.isfinite(answers).all(dim=1)
         truth = torch.where(known.unsqueeze(1), answers, 0.0)
         if self.label_smoothing:
@@ -207,15 +208,12 @@ class Tags:
         """
         hits, given, true = self._counts(prediction, labels)
         answers = self.features(labels) > 0
-        both = (prediction.chosen & answers).sum(axis=0)
-        total = prediction.chosen.sum(axis=0) + answers.sum(axis=0)
-        occur = total > 0
-        macro = float((2 * both[occur] / total[occur]).mean()) if occur.any() else 1.0
+        both, total = prediction.chosen & answers, prediction.chosen.astype(np.int64) + answers
         return {
             "micro_f1": _f1(hits.sum(), given.sum(), true.sum()),
-            "macro_f1": macro,
+            "macro_f1": float(_macro(both.sum(axis=0)[None], total.sum(axis=0)[None])[0]),
             "exact_match": float(((hits == given) & (hits == true)).mean()),
-            "ranking": _ranking(answers, prediction.probabilities),
+            "ranking": float(_ranking(answers, prediction.probabilities).mean()),
             "log_loss": float(_log_losses(prediction.probabilities, answers).mean()),
         }
 
@@ -224,18 +222,26 @@ class Tags:
     ) -> dict[str, tuple[float, float]]:
         hits, given, true = self._counts(prediction, labels)
         how: dict[str, Any] = {"seed": seed, "resamples": resamples}
-        exact = (hits == given) & (hits == true)
-        losses = _log_losses(prediction.probabilities, self.features(labels) > 0)
+        answers, chosen = self.features(labels) > 0, prediction.chosen
+        ones = np.ones(len(hits), np.int64)
 
         def micro(draws: np.ndarray) -> np.ndarray:
             return 2 * (draws @ hits) / np.maximum(1, draws @ (given + true))
 
+        exact = (hits == given) & (hits == true)
         found = {
             "exact_match": metrics.accuracy_interval(exact, **how),
-            "log_loss": metrics.mean_interval(losses, **how),
+            "ranking": metrics.mean_interval(_ranking(answers, prediction.probabilities), **how),
+            "log_loss": metrics.mean_interval(_log_losses(prediction.probabilities, answers), **how),
         }
-        if (given + true).sum() > 0:
-            found["micro_f1"] = metrics.bootstrap_interval(micro, np.ones(len(hits), np.int64), **how)
+        if exact.all():  # the bootstrap would see no chance at all
+            return found | dict.fromkeys(("micro_f1", "macro_f1"), metrics.wilson_interval(len(hits), len(hits)))
+        found["micro_f1"] = metrics.bootstrap_interval(micro, ones, **how)
+        if chosen.size <= MAX_RESAMPLED:
+            both, total = (chosen & answers).astype(np.float32), chosen.astype(np.float32) + answers
+            found["macro_f1"] = metrics.bootstrap_interval(
+                lambda draws: _macro(draws.astype(np.float32) @ both, draws.astype(np.float32) @ total), ones, **how
+            )
         return found
 
     def differences(
@@ -326,20 +332,28 @@ def _f1(hits: Any, given: Any, true: Any) -> float:
     return float(2 * hits / (given + true)) if given + true else 1.0
 
 
+def _macro(both: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """(R,) macro-F1 of (R, C) rows that are right, and rows given the tag plus rows that have it.
+
+    Tags that neither occur nor are given do not count; 1 where that is all of them.
+    """
+    occur = total > 0
+    f1 = np.where(occur, 2 * both / np.maximum(1, total), 0.0).sum(axis=1)
+    return np.where(occur.any(axis=1), f1 / np.maximum(1, occur.sum(axis=1)), 1.0)
+
+
 def _log_losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(N,) the mean over the tags of -log of what was given to the truth, clipped at 1e-7."""
     given = np.where(truth, probabilities, 1 - probabilities.astype(np.float64))
     return -np.log(np.clip(given, 1e-7, 1.0)).mean(axis=1)
 
 
-def _ranking(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Label ranking average precision; rows without a tag, or with all of them, count as 1."""
-    total = 0.0
-    for true, score in zip(truth, scores, strict=True):
-        if not true.any() or true.all():
-            total += 1
-            continue
-        above = (score[None, :] >= score[true][:, None]).sum(axis=1)
-        right = (score[true][None, :] >= score[true][:, None]).sum(axis=1)
-        total += float((right / above).mean())
-    return total / len(truth)
+def _ranking(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(N,) label ranking average precision; rows without a tag, or with all of them, count as 1."""
+    found = np.ones(len(truth))
+    for i in np.flatnonzero(truth.any(axis=1) & ~truth.all(axis=1)):
+        own = scores[i][truth[i]]
+        above = (scores[i] >= own[:, None]).sum(axis=1)
+        right = (own >= own[:, None]).sum(axis=1)
+        found[i] = (right / above).mean()
+    return found
