@@ -86,6 +86,16 @@ def test_saved_and_read_again_gives_the_same_ids(tmp_path) -> None:
     assert next(again.encode(["体育 abc"])).tolist() == next(small.encode(["体育 abc"])).tolist()
 
 
+def test_every_further_column_has_its_mark() -> None:
+    codec = unigram(PIECES)
+    pair, three = next(codec.encode(["体"], ["育"])).tolist(), next(codec.encode(["体"], ["育"], ["科"])).tolist()
+    third = codec.tokenizer.encode("科", add_special_tokens=False).ids
+    assert three == [*pair[:-1], 2, 2, *third, 2]
+    own = Codec.train(["体育新闻", "科技新闻"] * 3, num_pieces=50)
+    ids = next(own.encode(["体"], ["育"], ["科"], ["技"])).tolist()
+    assert own.tokenizer.decode(ids, skip_special_tokens=False) == "[CLS] 体 [SEP] 育 [SEP] 科 [SEP] 技 [SEP]"
+
+
 def test_pairs_use_the_base_s_own_template() -> None:
     codec = unigram(PIECES)
     ids = next(codec.encode(["体"], ["育"])).tolist()

@@ -96,15 +96,31 @@ class Codec:
     def num_pieces(self) -> int:
         return self._num_pieces
 
-    def encode(self, texts: Sequence[str], *pairs: Sequence[str]) -> Iterator[np.ndarray]:
-        """Token ids of each text, (T,) int32 with the special pieces; `pairs` are further columns of the record."""
-        if len(pairs) > 1:  # the base's template knows two; further columns are joined to the second
-            pairs = ([" ".join(rest) for rest in zip(*pairs, strict=True)],)
+    def encode(self, texts: Sequence[str], *columns: Sequence[str]) -> Iterator[np.ndarray]:
+        """Token ids of each text, (T,) int32 with the special pieces; `columns` are further columns of the record.
+
+        Two columns stand in the base's own template for pairs. Its template knows no third one: that and all further
+        ones follow the second, each behind the pieces that the template puts between two.
+        """
+        second, rest = columns[:1], columns[1:]
+        between, after = (self._between(), self.frame()[1]) if rest else (np.empty(0, np.int32),) * 2
         for start in range(0, len(texts), CHUNK):
             part = slice(start, start + CHUNK)
-            rows: list[Any] = list(zip(texts[part], pairs[0][part], strict=True)) if pairs else list(texts[part])
-            for encoding in self.tokenizer.encode_batch_fast(rows):
-                yield np.asarray(encoding.ids, np.int32)
+            rows: list[Any] = list(zip(texts[part], second[0][part], strict=True)) if second else list(texts[part])
+            more = [self.tokenizer.encode_batch_fast(list(own[part]), add_special_tokens=False) for own in rest]
+            for place, encoding in enumerate(self.tokenizer.encode_batch_fast(rows)):
+                ids = np.asarray(encoding.ids, np.int32)
+                if more:
+                    tails = [np.r_[between, np.asarray(own[place].ids, np.int32)] for own in more]
+                    ids = np.concatenate([ids[: len(ids) - len(after)], *tails, after])
+                yield ids
+
+    def _between(self) -> np.ndarray:
+        """The special pieces that the template puts between two columns."""
+        one, other = (self.tokenizer.encode(text, add_special_tokens=False).ids for text in ("a", "b"))
+        before, after = self.frame()
+        pair = self.tokenizer.encode("a", "b").ids
+        return np.asarray(pair[len(before) + len(one) : len(pair) - len(after) - len(other)], np.int32)
 
     def frame(self) -> tuple[np.ndarray, np.ndarray]:
         """The special pieces before and after a text, for cutting a long one into windows."""
