@@ -22,7 +22,7 @@ from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
 from zaowu.run.save import TOKENS, TRUNK, token_facts
-from zaowu.targets import load as load_target
+from zaowu.targets import find as find_target, load as load_target
 from zaowu.trunk import families
 from zaowu.trunk.transformer.encoder import check
 
@@ -59,9 +59,9 @@ def load(folder: str | Path, *, device: str = "cpu") -> Run:
     if data["baselines"]:
         listed(data, "baseline.safetensors", "baseline.json", folder=folder)
         baselines = Baselines.load(folder)
-        same = {name: own.num_outputs for name, own in targets.items()}
-        theirs = {name: len(own.prior) for name, own in baselines.answerers.items()}
-        if same != theirs or not set(baselines.features) <= set(source.columns):
+        ours = {name: (own.name, own.names) for name, own in targets.items()}
+        theirs = {name: (own.plain.name, own.plain.names) for name, own in baselines.answerers.items()}
+        if ours != theirs or not set(baselines.features) <= set(source.columns):
             raise UserError(f"{folder / 'baseline.json'}: its targets or columns are not those of {where}.")
     return Run(
         schema=schema,
@@ -91,6 +91,7 @@ def read_content(folder: Path) -> ReportContent:
         checked(shape, getattr(content, name), where=f"{path}, '{name}'")
     for answer in content.answers:
         place = f"{path}, '{shorten(answer.target)}'"
+        find_target(answer.kind, where=place)
         for name, shape in ANSWER_SHAPES.items():
             checked(shape, getattr(answer, name), where=f"{place}, '{name}'")
         scores = {"evaluation": answer.evaluation, "deleaked": answer.deleaked, **answer.baselines}

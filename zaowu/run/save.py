@@ -79,7 +79,7 @@ def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
     facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
     trunk = run.model.config.trunk
     only = next(iter(run.targets.values())) if len(run.targets) == 1 else None
-    names = getattr(only, "classes", None) or getattr(only, "tags", None)
+    names = () if only is None else only.names
     if not classify or names:  # numbers and mixed answers cannot be said in their config
         config = family.write_config(
             trunk,

@@ -120,6 +120,11 @@ class Target(Protocol):
     @property
     def num_outputs(self) -> int: ...
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each output stands for; empty where that is no label."""
+        ...
+
     def features(self, labels: Sequence) -> np.ndarray:
         """The answers as the batch holds them, (N, ...): negative integers and NaN are "no answer"."""
         ...

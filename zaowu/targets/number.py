@@ -164,6 +164,10 @@ class Number:
     def num_outputs(self) -> int:
         return 1
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ()
+
     def features(self, labels: Sequence) -> np.ndarray:
         """(N,) float32 on the model's scale, NaN where there is no number."""
         return ((self._bent(_values(labels)) - self.center) / self.spread).astype(np.float32)

@@ -123,7 +123,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     else:
         checkpoint.remove()
     with clock("baseline"):
-        baselines = _baselines(prepared.train, prepared.valid, config)
+        baselines = _baselines(prepared.train, prepared.valid, config, known=prepared.whole)
     scored = None
     if prepared.folds is not None:
         with clock("folds"):

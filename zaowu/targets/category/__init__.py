@@ -161,6 +161,10 @@ class Category:
     def num_outputs(self) -> int:
         return len(self.classes)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
     def encode(self, labels: Sequence[str | None]) -> np.ndarray:
         """(N,) int64 places in `classes`, -1 for a label that was never seen or is missing."""
         place: dict[str | None, int] = {label: index for index, label in enumerate(self.classes)}

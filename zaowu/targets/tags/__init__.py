@@ -114,6 +114,10 @@ class Tags:
     def num_outputs(self) -> int:
         return len(self.tags)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.tags
+
     def sets(self, labels: Sequence[str | None]) -> list[list[str] | None]:
         """The tags of each label."""
         return [None if label is None else parse(label, self.separator) for label in labels]
