@@ -76,6 +76,8 @@ class TrainConfig:
     device: str = "auto"
     threads: int | None = None
     time_limit: float | None = None  # seconds
+    checkpoint_steps: int | None = None  # None: every five minutes
+    keep: int = 1  # checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,12 @@ RARE = {
     "patience": "evaluations without a gain before stopping",
     "label_smoothing": "share of the answer spread over the other classes",
     "layer_decay": "each layer's rate as a multiple of the one above",
+    "checkpoint_steps": "steps between two checkpoints, in place of five minutes",
+    "keep": "checkpoints that stay on disk",
     "max_tokens": "of one window of a long text",
     "num_pieces": "of a vocabulary from scratch",
 }
-WHOLE = ("patience", "max_tokens", "num_pieces")
+WHOLE = ("patience", "checkpoint_steps", "keep", "max_tokens", "num_pieces")
 RANGES = {
     "epochs": (1, 10_000),
     "batch_size": (1, 65_536),
@@ -34,6 +36,8 @@ RANGES = {
     "patience": (1, 10_000),
     "label_smoothing": (0, 0.99),
     "layer_decay": (0.01, 1),
+    "checkpoint_steps": (1, 10**9),
+    "keep": (1, 1000),
     "max_tokens": (8, 1_000_000),
     "num_pieces": (100, 1_000_000),
 }

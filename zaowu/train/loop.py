@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from zaowu.batching.batch import Batch, collate
 from zaowu.batching.order import chance, train_batches
 from zaowu.config import TrainConfig
-from zaowu.errors import Stopped
+from zaowu.errors import Stopped, UserError
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Item
 from zaowu.model import Model
@@ -25,6 +26,7 @@ from zaowu.progress import Bar, note
 from zaowu.targets import answered, noise, rank
 from zaowu.train import estimate, precision
 from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
+from zaowu.train.diverge import ADVICE, Watch
 from zaowu.train.optim import Optimizer, rate
 from zaowu.train.stop import Point, best, reason_to_stop
 
@@ -82,50 +84,62 @@ def train(
     """
     assert config.epochs and config.batch_size and config.lr
     run = _Run(model, source, part, config)
-    training, kept, first_epoch, first_batch = Training(), None, 0, 0
+    training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
     optimizer = Optimizer(model, config)
-    if checkpoint and checkpoint.exists:
-        kept, state = checkpoint.load(model, optimizer)
-        training.history = points_from_plain(state["history"])
-        first_epoch, first_batch = state["epoch"], state["batch"]
+
+    def go_back(newest: Checkpoint) -> None:
+        nonlocal kept, epoch, number
+        kept, state = newest.load(model, optimizer)
+        training.history[:] = points_from_plain(state["history"])
+        epoch, number = state["epoch"], state["batch"]
         run.restore(state)
-        note(f"Going on from epoch {first_epoch + 1}, step {run.step}.")
-    start, last_saved = time.monotonic() - run.seconds_before, time.monotonic()
+
+    if checkpoint and checkpoint.exists:
+        go_back(checkpoint)
+        note(f"Going on from epoch {epoch + 1}, step {run.step}.")
+    start = time.monotonic() - run.seconds_before
+    clock = _Due(config.checkpoint_steps)
     model.train()
     dtype = precision.choose(config.precision, next(model.parameters()).device)
-    bar = Bar(label, run.planned_tokens(first_epoch, first_batch))
+    bar = Bar(label, run.planned_tokens(epoch, number))
     with _interruptible() as interrupted, precision.computing_in(model, dtype), bar:
-        for epoch in range(first_epoch, config.epochs):
+        while epoch < config.epochs and not training.reason:
             batches = run.batches(epoch)
-            for number in range(first_batch, len(batches)):
-                loss = run.take_step(batches[number], optimizer, epoch)
+            while number < len(batches) and not interrupted.times and run.step < run.num_steps:
+                loss = run.take_step(batches[number], optimizer, epoch, number)
+                number += 1
+                bar.advance(run.last_tokens, "" if loss is None else f"loss {loss:.3f}")
+                if loss is None:
+                    if run.watch.refused():
+                        raise UserError(f"Training diverged: three batches in a row could not be learned; {ADVICE}.")
+                    if checkpoint and checkpoint.exists:
+                        skipped, refused = run.skipped, run.watch.in_a_row
+                        go_back(checkpoint)
+                        run.skipped, run.watch.in_a_row = skipped, refused
+                        note(f"Back at step {run.step}, the last checkpoint.")
+                        batches = run.batches(epoch)
+                    continue
                 run.fit_to_limit(bar, start)
-                bar.advance(run.last_tokens, f"loss {loss:.3f}")
-                if interrupted.times or run.step >= run.num_steps:
-                    break
-            first_batch = 0
+                if checkpoint and clock.is_due():
+                    at = {"epoch": epoch, "batch": number}
+                    checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
             if interrupted.times:
                 training.reason = STOPPED
                 if checkpoint:  # before the evaluation below, so that going on is as if nothing had happened
-                    at = {"epoch": epoch, "batch": number + 1}
+                    at = {"epoch": epoch, "batch": number}
                     checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
                 interrupted.saved = True
                 if interrupted.times > 1:
                     raise Stopped
                 if training.history:
                     break
-            point = run.evaluate(epoch + 1, valid, time.monotonic() - start)
+            epoch, number = epoch + 1, 0
+            point = run.evaluate(epoch, valid, time.monotonic() - start)
             training.history.append(point)
             _say(point, config.epochs)
             if best(training.history) is point and valid is not None:
                 kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             training.reason = training.reason or run.reason(training.history) or ""
-            if training.reason:
-                break
-            if checkpoint and time.monotonic() - last_saved > CHECKPOINT_EVERY_S:
-                at = {"epoch": epoch + 1, "batch": 0}
-                checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
-                last_saved = time.monotonic()
     if kept is not None:
         model.load_state_dict(kept)
     for embedder in model.embedders.values():
@@ -153,6 +167,7 @@ class _Run:
         self.loss_sum = self.loss_count = 0.0
         self.seconds_before = 0.0
         self.pace, self.announced = estimate.Pace(), False
+        self.watch, self.skipped = Watch(), list[list[int]]()  # [epoch, batch] of those that were left out
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         assert self.config.batch_size
@@ -179,21 +194,42 @@ class _Run:
             index=records,
         ).to(next(self.model.parameters()).device)
 
-    def take_step(self, index: np.ndarray, optimizer: Optimizer, epoch: int) -> float:
-        """One optimizer step on the items at `index`; returns its loss."""
+    def take_step(self, index: np.ndarray, optimizer: Optimizer, epoch: int, number: int) -> float | None:
+        """One optimizer step on the items at `index`, the batch `number` of the epoch; returns its loss.
+
+        None: the batch was left out, because its loss is wild or its gradient no number; it is named.
+        """
+        self.last_tokens = int(self.lengths[index].sum())
+        if [epoch, number] in self.skipped:
+            return self.losses_mean
         coins = chance(self.ids[index], seed=self.config.seed, epoch=epoch).view(np.int64)
         losses = self.model.loss(self.batch(index), seed=torch.from_numpy(coins))
         total = sum_losses(losses)
-        total.backward()
-        optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.config.warmup))
         value = float(total.detach())
+        problem = f"its loss is {value:.4g}" if self.watch.is_wild(value) else ""
+        if problem:
+            for embedder in self.model.embedders.values():
+                embedder.leaves.clear()  # type: ignore[operator, union-attr]
+        else:
+            total.backward()
+            norm = optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.config.warmup))
+            problem = "" if math.isfinite(norm) else "its gradient is no number"
+        if problem:
+            self.skipped.append([epoch, number])
+            records = ", ".join(str(record) for record in np.unique(self.records[index])[:8] + 1)
+            note(f"Epoch {epoch + 1}, batch {number + 1} is left out: {problem}. Training records {records}, ...")
+            return None
+        self.watch.applied(value)
         self.loss_sum, self.loss_count = self.loss_sum + value, self.loss_count + 1
-        self.last_tokens = int(self.lengths[index].sum())
         self.num_tokens += self.last_tokens
         self.num_items += len(index)
         self.step += 1
         self.pace.add(self.last_tokens)
         return value
+
+    @property
+    def losses_mean(self) -> float:
+        return self.loss_sum / max(1, self.loss_count)
 
     def fit_to_limit(self, bar: Bar, start: float) -> None:
         """Once the pace is known: shorten the schedule to the time limit, or say that it will be long."""
@@ -226,7 +262,7 @@ class _Run:
                     ranks.append(rank(target, found))
                     noises.append(noise(target, found, len(rows)))
         share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.config.warmup)
-        loss = self.loss_sum / max(1, self.loss_count)
+        loss = self.losses_mean
         self.loss_sum = self.loss_count = 0.0
         middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets
         error = sum(noises) / max(1, len(noises))
@@ -248,6 +284,8 @@ class _Run:
             "announced": self.announced,
             "seconds": time.monotonic() - start,
             "history": points_to_plain(history),
+            "skipped": self.skipped,
+            "watch": asdict(self.watch),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -255,6 +293,7 @@ class _Run:
         self.num_tokens, self.num_items = state["num_tokens"], state["num_items"]
         self.loss_sum, self.loss_count = state["loss"]
         self.announced, self.seconds_before = state["announced"], state["seconds"]
+        self.skipped, self.watch = state["skipped"], Watch(**state["watch"])
 
 
 def _item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
@@ -272,6 +311,20 @@ def sum_losses(losses: dict[str, Any]) -> Tensor:
         if count > 0:
             total = total + loss.weight * loss.sum / count
     return total
+
+
+class _Due:
+    """When the next checkpoint is due: every so many steps, or every five minutes."""
+
+    def __init__(self, steps: int | None) -> None:
+        self.steps, self.count, self.last = steps, 0, time.monotonic()
+
+    def is_due(self) -> bool:
+        self.count += 1
+        due = self.count >= self.steps if self.steps else time.monotonic() - self.last > CHECKPOINT_EVERY_S
+        if due:
+            self.count, self.last = 0, time.monotonic()
+        return due
 
 
 @dataclass

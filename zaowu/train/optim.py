@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ class TouchedRows:
         table.touched_only = True
         self.first = torch.zeros_like(table.weight)  # (V, D); pages are committed only when written
         self.second = torch.zeros_like(table.weight)
-        self.steps = torch.zeros(len(table.weight), dtype=torch.int32)
+        self.steps = torch.zeros(len(table.weight), dtype=torch.int32, device=table.weight.device)
 
     def gather(self) -> tuple[Tensor, Tensor] | None:
         """Rows (U,) and their gradients (U, D), summed over the step's micro-batches; the leaves are released."""
@@ -45,7 +47,7 @@ class TouchedRows:
         if len(leaves) == 1:
             return leaves[0]
         rows, places = torch.unique(torch.cat([rows for rows, _ in leaves]), return_inverse=True)
-        gradient = torch.zeros(len(rows), leaves[0][1].shape[1], dtype=leaves[0][1].dtype)
+        gradient = leaves[0][1].new_zeros(len(rows), leaves[0][1].shape[1])
         return rows, gradient.index_add_(0, places, torch.cat([part for _, part in leaves]))
 
     @torch.no_grad()
@@ -86,7 +88,7 @@ class Optimizer:
     def step(self, share: float) -> float:
         """One update at `share` of the peak rate, from the gradients that stand in the weights; clears them.
 
-        Returns the gradients' norm before clipping.
+        Returns the gradients' norm before clipping. Where that is no number nothing is updated.
         """
         assert self.config.lr is not None
         lr = self.config.lr * share
@@ -94,6 +96,9 @@ class Optimizer:
         dense = [weight.grad for _, weight in self.named if weight.grad is not None]
         gradients = dense + [gradient for _, gradient in touched.values()]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))).item()
+        if not math.isfinite(norm):
+            self.dense.zero_grad()
+            return norm
         if norm > self.config.clip:
             torch._foreach_mul_(gradients, self.config.clip / (norm + 1e-6))
         for settings, group in zip(self.dense.param_groups, self.groups, strict=True):

@@ -23,7 +23,7 @@ from zaowu.records.prepare import Prepared, prepare
 from zaowu.records.records import Records
 from zaowu.report.say import language
 from zaowu.run import Run
-from zaowu.run.assemble import Clock, Scored, assemble
+from zaowu.run.assemble import Clock, Scored, assemble, fingerprint
 from zaowu.run.folder import opened, partial, place
 from zaowu.targets import joined
 from zaowu.train.checkpoint import Checkpoint
@@ -117,7 +117,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     with clock("check"):
         findings = find(prepared.parts)
         _announce(prepared, findings)
-    checkpoint = Checkpoint(partial(folder))
+    checkpoint = Checkpoint(partial(folder), keep=config.train.keep, identity=_identity(prepared, config))
     if resume:
         _bring_back(folder, checkpoint)
     else:
@@ -201,6 +201,19 @@ def _inputs(records: Records) -> dict[str, list[str]]:
 
 def _labels(records: Records) -> dict[str, list]:
     return {column.name: records.values(column.name) for column in records.schema.targets}
+
+
+def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
+    """What must not change between an interruption and --resume: the training rows, and the choices that matter."""
+    free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
+    training = {name: value for name, value in vars(config.train).items() if name not in free}
+    return {
+        "training data": fingerprint(prepared.train)[:16],
+        "validation data": "none" if prepared.valid is None else fingerprint(prepared.valid)[:16],
+        "head": config.head,
+        **vars(config.text),
+        **training,
+    }
 
 
 def _announce(prepared: Prepared, findings: Findings) -> None:
