@@ -37,7 +37,7 @@ def test_its_data_come_with_the_package_and_pass_the_gate(name):
     assert FOLDER in module.DATA.parents and module.DATA.stat().st_size < 1_000_000
     table = read(module.DATA)
     guessed = schema.guess(table, guessers=guessers())
-    assert guessed.target is not None and guessed.inputs
+    assert guessed.targets and guessed.inputs
     records = clean(table, guessed, on_bad_row="stop")
     assert find({"train": records}).problems is False, find({"train": records}).lines()
 

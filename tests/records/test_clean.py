@@ -134,3 +134,65 @@ def test_ids_and_groups():
 def test_typed_inputs_become_strings():
     frame = pl.DataFrame({"text": [1.0, 2.0], "label": ["x", "y"]})
     assert clean(read(frame), SCHEMA).values("text") == ["1", "2"]
+
+
+SCHEMA_OF_TOPIC = Schema((SCHEMA.columns[0], Column("topic", "target", "category", "")))
+
+
+def several(*kinds):
+    names = ("topic", "size", "tags")
+    chosen = [Column(name, "target", kind, "") for name, kind in zip(names, kinds, strict=False)]
+    return Schema((SCHEMA.columns[0], *chosen, Column("w", "weight", "number", "")))
+
+
+def test_a_record_needs_one_label_of_several():
+    source = {
+        "text": ["a", "b", "c", "d", ""],
+        "topic": ["x", None, None, " y ", "x"],
+        "size": ["1,200", "1.5万", "n/a", None, "7"],
+        "w": ["1", "0.5", "2", "0", "1"],
+    }
+    records = clean(read(source), several("category", "number"))
+    assert records.values("topic") == ["x", None, "y"]
+    assert records.values("size") == [1200.0, 15000.0, None]
+    assert records.weights.tolist() == [1.0, 0.5, 0.0]
+    assert [(bad.row, bad.column, bad.problem) for bad in records.skipped] == [
+        (3, "topic, size", "expected a label, got nothing"),
+        (5, "text", "expected a text, got nothing"),
+    ]
+    taken = records.take(records.rows == 2)
+    assert taken.weights.tolist() == [0.5] and taken.values("size") == [15000.0]
+
+
+def test_a_weight_is_a_number_from_zero():
+    source = {"text": list("abcd"), "topic": list("xyxy"), "w": ["1", "-1", "much", None]}
+    schema = several("category")
+    records = clean(read(source), schema, min_classes=1)
+    assert records.weights.tolist() == [1.0]
+    assert {bad.problem for bad in records.skipped} == {"expected a weight from 0, got none"}
+    assert [bad.row for bad in records.skipped] == [2, 3, 4]
+    assert "column 'w': expected a weight from 0" in refused(source, schema, on_bad_row="stop")
+    assert clean(read({"text": list("ab"), "topic": list("xy")}), SCHEMA_OF_TOPIC).weights is None
+
+
+def test_numbers_that_are_missing_are_named_as_numbers():
+    schema = Schema((SCHEMA.columns[0], Column("size", "target", "number", "")))
+    records = clean(read({"text": list("abc"), "size": ["1", "many", None]}), schema)
+    assert records.values("size") == [1.0]
+    assert {bad.problem for bad in records.skipped} == {"expected a number, got none"}
+    assert "1 no number in 'size'" in refused({"text": ["a"], "size": ["many"]}, schema)
+
+
+@pytest.mark.parametrize(("kind", "what"), [("category", "labels"), ("tags", "labels"), ("number", "numbers")])
+def test_a_target_that_nothing_is_known_of_is_named(kind, what):
+    schema = several("category", kind)
+    source = {"text": list("ab"), "topic": list("xy"), "size": [None, None], "w": [1, 1]}
+    assert f"column 'size': expected {what}, got none" in refused(source, schema)
+
+
+def test_tags_are_kept_as_they_were_written():
+    schema = Schema((SCHEMA.columns[0], Column("tags", "target", "tags", "")))
+    records = clean(read({"text": list("abcd"), "tags": ["a;b", "[]", " ", '["a"]']}), schema)
+    assert records.values("tags") == ["a;b", "[]", '["a"]']
+    frame = pl.DataFrame({"text": list("abc"), "tags": [["a", "b"], [], None]})
+    assert clean(read(frame), schema).values("tags") == ['["a", "b"]', "[]"]

@@ -114,3 +114,14 @@ def test_without_labels():
     own = clean(read({"text": ["a", "a", "b"]}), SCHEMA, need_target=False)
     found = find({"train": own})
     assert (found.duplicates_within, found.conflicting_labels, found.classes) == (1, 0, {})
+
+
+def test_with_several_answers_only_classes_are_counted_and_any_difference_is_a_conflict():
+    schema = Schema((SCHEMA.columns[0], SCHEMA.columns[1], Column("size", "target", "number", "")))
+    source = {"text": ["a", "a", "b", "b", "c"], "label": ["x", "x", "y", "y", None], "size": [1, 2, 3, 3, 4]}
+    found = find({"train": clean(read(source), schema)})
+    assert found.conflicting_labels == 2  # the sizes of "a"
+    assert found.classes == {"train": {"x": 2, "y": 2}}
+    alone = Schema((SCHEMA.columns[0], Column("size", "target", "number", "")))
+    found = find({"train": clean(read(source), alone)})
+    assert (found.classes, found.one_member, found.duplicates_within) == ({}, (), 2)

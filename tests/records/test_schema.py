@@ -29,6 +29,12 @@ def table(**columns) -> Table:
     return read(dict(columns))
 
 
+def target_of(schema):
+    """The only target."""
+    [target] = schema.targets
+    return target
+
+
 def roles(schema) -> dict[str, tuple[str, str]]:
     return {column.name: (column.role, column.kind) for column in schema.columns}
 
@@ -61,7 +67,7 @@ def test_every_kind_of_column():
         "nested": ("ignored", "other"),
         "topic": ("target", "category"),
     }
-    assert found.target.reason == "2 different values, label-like name"
+    assert target_of(found).reason == "2 different values, label-like name"
     assert all(column.reason for column in found.columns)
 
 
@@ -84,41 +90,41 @@ def test_every_kind_of_column():
 )
 def test_label_like_names_win_wherever_they_stand(name):
     found = guess(read({name: cycle("甲", "乙", "丙"), "title": TEXTS, "where": cycle("北", "南")}), guessers=GUESSERS)
-    assert found.target.name == name
+    assert target_of(found).name == name
 
 
 def test_the_last_place_is_enough_without_such_a_name():
     found = guess(table(title=TEXTS, what=cycle("甲", "乙")), guessers=GUESSERS)
-    assert found.target.name == "what"
-    assert found.target.reason == "2 different values, in the last place"
+    assert target_of(found).name == "what"
+    assert target_of(found).reason == "2 different values, in the last place"
 
 
 def test_two_equal_candidates_are_refused_by_name():
     source = table(title=TEXTS, category=cycle("甲", "乙"), topic=cycle("子", "丑", "寅"))
     with pytest.raises(UserError, match=r"both 'category' and 'topic' could be the target.*--target category"):
         guess(source, guessers=GUESSERS)
-    assert guess(source, guessers=GUESSERS, target="topic").target.name == "topic"
-    assert guess(source, guessers=GUESSERS, ignore=["topic"]).target.name == "category"
+    assert target_of(guess(source, guessers=GUESSERS, target=["topic"])).name == "topic"
+    assert target_of(guess(source, guessers=GUESSERS, ignore=["topic"])).name == "category"
 
 
 def test_a_code_of_the_label_is_no_second_candidate():
     found = guess(table(title=TEXTS, label=cycle(3, 5), label_name=cycle("体育", "科技")), guessers=GUESSERS)
-    assert found.target.name == "label"  # the exact name; its twin is a weaker candidate
+    assert target_of(found).name == "label"  # the exact name; its twin is a weaker candidate
     found = guess(table(title=TEXTS, label_id=cycle(3, 5), label_name=cycle("体育", "科技")), guessers=GUESSERS)
-    assert found.target.name == "label_name"
+    assert target_of(found).name == "label_name"
     assert roles(found)["label_id"] == ("ignored", "number")
 
 
 def test_how_many_classes_a_guessed_target_may_have():
     few = [f"c{k % 50}" for k in range(NUM_ROWS)]
-    assert guess(table(title=TEXTS, label=few), guessers=GUESSERS).target.name == "label"
+    assert target_of(guess(table(title=TEXTS, label=few), guessers=GUESSERS)).name == "label"
     many = [f"c{k % 51}" for k in range(NUM_ROWS)]
     with pytest.raises(UserError, match=r"2 to 50 different values.*title \(200\), label \(51\)"):
         guess(table(title=TEXTS, label=many), guessers=GUESSERS)
     with pytest.raises(UserError, match="column 'label': every label is 'one'"):
         guess(table(title=TEXTS, label=cycle("one")), guessers=GUESSERS)
     long = {"title": TEXTS * 10, "label": [f"c{k % 100}" for k in range(10 * NUM_ROWS)]}
-    assert guess(read(long), guessers=GUESSERS).target.name == "label"  # one in 20 rows
+    assert target_of(guess(read(long), guessers=GUESSERS)).name == "label"  # one in 20 rows
 
 
 def test_what_the_person_says_goes():
@@ -128,7 +134,7 @@ def test_what_the_person_says_goes():
     found = guess(
         source,
         guessers=GUESSERS,
-        target="size",
+        target=["size"],
         columns={"body": "text"},
         ignore=["kind"],
         group="user",
@@ -146,13 +152,16 @@ def test_what_the_person_says_goes():
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ({"target": "labell"}, "no column 'labell' as --target says. Did you mean 'label'?"),
+        ({"target": ["labell"]}, "no column 'labell' as --target says. Did you mean 'label'?"),
         ({"columns": {"tilte": "text"}}, "--column says. Did you mean 'title'?"),
         ({"ignore": ["tite"]}, "--ignore says. Did you mean 'title'?"),
         ({"group": "xyz"}, "--group says. Its columns are title, label."),
-        ({"target": "label", "ignore": ["label"]}, "column 'label' cannot be both --target and --ignore"),
+        ({"target": ["label"], "ignore": ["label"]}, "column 'label' cannot be both --target and --ignore"),
         ({"columns": {"title": "txt"}}, "--column title: kind 'txt' is not one of text. Did you mean 'text'?"),
-        ({"target": "label", "columns": {"label": "text"}}, "--column label: kind 'text' is not one of category"),
+        (
+            {"target": ["label"], "columns": {"label": "text"}},
+            "--column label: kind 'text' is not one of category, tags, number",
+        ),
         ({"ignore": ["title"]}, "no column looks like one to learn from: title"),
     ],
 )
@@ -232,7 +241,9 @@ GOOD = {"name": "a", "role": "input", "kind": "text", "reason": ""}
         [GOOD | {"name": 3}],
         [GOOD | {"role": "../x"}],
         [GOOD, GOOD],
-        [GOOD, GOOD | {"name": "b", "role": "target"}, GOOD | {"name": "c", "role": "target"}],
+        [GOOD, GOOD | {"name": "b", "role": "target"}],
+        [GOOD, GOOD | {"name": "b", "role": "target", "kind": "os"}],
+        [GOOD | {"role": "target", "kind": "category"}],
     ],
 )
 def test_from_plain_is_strict(data):
@@ -245,3 +256,58 @@ def test_describe():
     lines = describe(guess(source, guessers=GUESSERS), source)
     assert lines[1] == ("label", "target", "category", "2", "甲", "2 different values, label-like name")
     assert lines[0][:5] == ("title", "input", "text", "200", "这是第0条新闻的标题")
+
+
+def test_several_targets_and_a_weight():
+    source = table(title=TEXTS, topic=cycle("甲", "乙"), size=[k / 7 for k in range(NUM_ROWS)], 可信度=cycle(0.5, 1.0))
+    found = guess(source, guessers=GUESSERS, target=["size", "topic"], weight="可信度")
+    assert roles(found) == {
+        "title": ("input", "text"),
+        "topic": ("target", "category"),
+        "size": ("target", "number"),
+        "可信度": ("weight", "number"),
+    }
+    assert [column.name for column in found.targets] == ["topic", "size"]  # in the order of the table
+    assert found.classes.name == "topic"
+    assert from_plain(to_plain(found), "zaowu.json") == found
+    only = guess(source, guessers=GUESSERS, target=["size"], weight="可信度", ignore=["topic"])
+    assert only.classes is None
+
+
+def test_the_person_decides_what_kind_of_answer_it_is():
+    source = table(title=TEXTS, stars=cycle(1, 2, 3, 4, 5))
+    assert target_of(guess(source, guessers=GUESSERS, target=["stars"])).kind == "category"
+    found = guess(source, guessers=GUESSERS, target=["stars"], columns={"stars": "number"})
+    assert target_of(found).kind == "number"
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"weight": "wight"}, "no column 'wight' as --weight says. Did you mean 'weight'?"),
+        ({"target": ["label", "label"]}, "column 'label' cannot be both --target and --target"),
+        ({"target": ["label"], "weight": "label"}, "column 'label' cannot be both --target and --weight"),
+        ({"weight": "weight", "group": "weight"}, "column 'weight' cannot be both --group and --weight"),
+    ],
+)
+def test_a_weight_or_a_second_target_that_does_not_fit(said, sentence):
+    source = table(title=TEXTS, weight=cycle(1, 2), label=cycle("甲", "乙"))
+    with pytest.raises(UserError) as error:
+        guess(source, guessers=GUESSERS, **said)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["67.45", "68.20", "70.05"], "number"),  # a price is no day of a month
+        (["12.5", "7.25", "1.1"], "number"),
+        (["2024-05-01", "2024-5-2", "2024/05/03"], "date"),
+        (["2024.05.01", "1.2.2024", "3.4.24"], "date"),
+        (["2024年5月1日", "2024年5月2日", "2023年12月31日"], "date"),
+        (["2024-05-01 12:30", "2024-05-01T08:00:00", "2024-05-02"], "date"),
+    ],
+)
+def test_dates_and_numbers_with_a_point(values, kind):
+    found = guess(table(title=TEXTS, column=cycle(*values), label=cycle("甲", "乙")), guessers=GUESSERS)
+    assert roles(found)["column"] == ("ignored", kind)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
 import numpy as np
 
-from zaowu.report.content import ReportContent
+from zaowu.report.content import AnswerContent, ReportContent
 
 TOPICS = ["体育", "科技", "财经", "股票", "房产", "教育", "时政", "社会", "娱乐", "游戏"]
 HEADLINES = [
@@ -100,9 +101,10 @@ def binary(**changes: Any) -> ReportContent:
     content = sample(["体育", "科技"], rows=600, right=0.93, base_right=0.925)
     content.scored_on = "5-fold cross-validation"
     content.splits = [{"side": "all", "rows": 600, "deviation": None}]
-    assert content.evaluation is not None
-    content.baselines["tfidf_linear"]["accuracy"] = content.evaluation["accuracy"] - 0.005
-    content.comparison["tfidf_linear"] = {"value": 0.005, "low": -0.011, "high": 0.021}
+    [answer] = content.answers
+    assert answer.evaluation is not None
+    answer.baselines["tfidf_linear"]["accuracy"] = answer.evaluation["accuracy"] - 0.005
+    answer.comparison["tfidf_linear"] = {"value": 0.005, "low": -0.011, "high": 0.021}
     return change(content, changes)
 
 
@@ -115,10 +117,11 @@ def many_classes(**changes: Any) -> ReportContent:
 def missing_class(**changes: Any) -> ReportContent:
     """One class has no test row, one label was never seen, and rows of the test file stand in training too."""
     content = sample(TOPICS[:5], rows=300, right=0.9, base_right=0.85, missing="股票")
-    assert content.evaluation is not None
-    content.evaluation["unseen"] = {"星座": 3, "彩票": 1}
+    [answer] = content.answers
+    assert answer.evaluation is not None
+    answer.evaluation["unseen"] = {"星座": 3, "彩票": 1}
     content.scored_on = "test file"
-    content.deleaked = evaluation(TOPICS[:5], rows=263, right=0.86, seed=5, missing="股票")
+    answer.deleaked = evaluation(TOPICS[:5], rows=263, right=0.86, seed=5, missing="股票")
     return change(content, changes)
 
 
@@ -126,11 +129,40 @@ def empty() -> ReportContent:
     return ReportContent(title="nothing.csv: label")
 
 
+ANSWER = [field.name for field in dataclasses.fields(AnswerContent)]  # what is said of a target, not of the run
+
+
 def change(content: ReportContent, changes: dict[str, Any]) -> ReportContent:
+    """Sets fields of the content, or of its only answer."""
     for name, value in changes.items():
-        assert hasattr(content, name), name
-        setattr(content, name, value)
+        holder = content.answers[0] if name in ANSWER else content
+        assert hasattr(holder, name), name
+        setattr(holder, name, value)
     return content
+
+
+LENGTHS = [
+    {"slice": "length", "value": value, "rows": num, "score": share, "low": share - wide, "high": min(1, share + wide)}
+    for value, num, share, wide in [
+        ("1–10", 80, 0.86, 0.08),
+        ("11–20", 510, 0.945, 0.02),
+        ("21–30", 380, 0.95, 0.022),
+        ("31+", 30, 0.90, 0.11),
+    ]
+]
+
+
+def mistakes(texts: list[str], classes: list[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "row": 31 + 17 * i,
+            "text": text,
+            "truth": classes[i % len(classes)],
+            "predicted": classes[(i + 1) % len(classes)],
+            "confidence": 0.997 - 0.004 * i,
+        }
+        for i, text in enumerate(texts)
+    ]
 
 
 def sample(
@@ -149,12 +181,35 @@ def sample(
         versions={"zaowu": "0.1.0", "torch": "2.13.0", "tokenizers": "0.23.3", "python": "3.11.9"},
         machine="AMD EPYC, 2 cores, 8 GB; Linux",
         seed=7,
-        evaluation=ours,
-        baselines={"majority": majority, "tfidf_linear": base},
-        comparison={
-            "tfidf_linear": {"value": lead, "low": lead - 0.014, "high": lead + 0.014},
-            "majority": {"value": ours["accuracy"] - majority["accuracy"], "low": 0.5, "high": 0.9},
-        },
+        answers=[
+            AnswerContent(
+                target="topic",
+                evaluation=ours,
+                baselines={"majority": majority, "tfidf_linear": base},
+                comparison={
+                    "tfidf_linear": {"value": lead, "low": lead - 0.014, "high": lead + 0.014},
+                    "majority": {"value": ours["accuracy"] - majority["accuracy"], "low": 0.5, "high": 0.9},
+                },
+                mistakes=mistakes(texts, classes),
+                predictions=[
+                    {"text": text, "predicted": classes[i % len(classes)], "confidence": 0.99 - 0.07 * i}
+                    for i, text in enumerate(texts[:5])
+                ],
+                slices=LENGTHS
+                + [
+                    {
+                        "slice": "class",
+                        "value": row["label"],
+                        "rows": row["support"],
+                        "score": row["recall"],
+                        "low": max(0, row["recall"] - 0.05),
+                        "high": min(1, row["recall"] + 0.04),
+                    }
+                    for row in ours["per_class"]
+                    if row["support"]
+                ],
+            )
+        ],
         scored_on="test split",
         columns=[
             {
@@ -237,48 +292,6 @@ def sample(
             "precision": "bf16",
             "max_tokens": None,
         },
-        mistakes=[
-            {
-                "row": 31 + 17 * i,
-                "text": text,
-                "truth": classes[i % len(classes)],
-                "predicted": classes[(i + 1) % len(classes)],
-                "confidence": 0.997 - 0.004 * i,
-            }
-            for i, text in enumerate(texts)
-        ],
-        predictions=[
-            {"text": text, "predicted": classes[i % len(classes)], "confidence": 0.99 - 0.07 * i}
-            for i, text in enumerate(texts[:5])
-        ],
-        slices=[
-            {
-                "slice": "length",
-                "value": value,
-                "rows": num,
-                "accuracy": share,
-                "low": share - wide,
-                "high": min(1, share + wide),
-            }
-            for value, num, share, wide in [
-                ("1–10", 80, 0.86, 0.08),
-                ("11–20", 510, 0.945, 0.02),
-                ("21–30", 380, 0.95, 0.022),
-                ("31+", 30, 0.90, 0.11),
-            ]
-        ]
-        + [
-            {
-                "slice": "class",
-                "value": row["label"],
-                "rows": row["support"],
-                "accuracy": row["recall"],
-                "low": max(0, row["recall"] - 0.05),
-                "high": min(1, row["recall"] + 0.04),
-            }
-            for row in ours["per_class"]
-            if row["support"]
-        ],
         timing={
             "read": 0.4,
             "check": 0.7,

@@ -8,19 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import report_answers
 import report_samples as samples
 from report_html import Page
 
 from zaowu.errors import UserError
 from zaowu.report import pictures
-from zaowu.report.content import ReportContent
+from zaowu.report.content import AnswerContent, ReportContent
 from zaowu.report.figure import INK, ON_ACCENT
 from zaowu.report.pictures import shade
-from zaowu.report.verdict import verdict
+from zaowu.report.verdict import verdicts
 from zaowu.report.write import TEMPLATES, render, write
 
 SAMPLES = {name: getattr(samples, name) for name in ("topics", "binary", "many_classes", "missing_class", "empty")}
-LANGUAGES = [*((name, "en") for name in SAMPLES), ("topics", "zh"), ("missing_class", "zh")]
+SAMPLES |= {name: getattr(report_answers, name) for name in ("number", "tags", "several")}
+CHINESE = ("topics", "missing_class", "number", "tags", "several")
+LANGUAGES = [*((name, "en") for name in SAMPLES), *((name, "zh") for name in CHINESE)]
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +58,15 @@ def test_large_data_do_not_make_a_large_page():
     names = [f"类别{i}" for i in range(50)]
     content = samples.sample(names, rows=10_000, right=0.8, base_right=0.7)
     text = "很长的文字 " * 20_000
-    content.mistakes = [
+    [answer] = content.answers
+    answer.mistakes = [
         {"row": i, "text": text, "truth": "a", "predicted": "b", "confidence": 0.5} for i in range(2_000)
     ]
     content.findings["conflicts"] = [{"text": text, "rows": list(range(5000)), "labels": names}] * 500
     content.findings["skipped"] = {f"reason {i}": i for i in range(5_000)}
     content.columns = [{"name": f"column {i}", "role": "input", "kind": "text", "reason": text} for i in range(2_000)]
-    content.slices = [
-        {"slice": "城市", "value": f"{i}", "rows": 5, "accuracy": 0.8, "low": 0.3, "high": 0.9} for i in range(5_000)
+    answer.slices = [
+        {"slice": "城市", "value": f"{i}", "rows": 5, "score": 0.8, "low": 0.3, "high": 0.9} for i in range(5_000)
     ]
     content.history = [{"epoch": i, "train_loss": 1 / i, "valid": {"log_loss": 1 / i}} for i in range(1, 5_000)]
     content.notes = [text] * 1_000
@@ -77,7 +81,7 @@ def test_thousands_of_classes_fit_on_the_page():
     ]
     cells = [{"truth": a, "predicted": b, "rows": 3} for a, b in itertools.pairwise(names)]
     evaluation = {"rows": 10_000, "accuracy": 0.5, "classes": names, "per_class": table, "confusion": cells}
-    content = ReportContent(title="x", evaluation=evaluation)
+    content = ReportContent(title="x", answers=[AnswerContent(target="topic", evaluation=evaluation)])
     content.findings["class_counts"] = {"train": dict.fromkeys(names, 5)}
     assert len(render(content).encode()) < 150_000
 
@@ -91,7 +95,7 @@ def test_the_verdict_is_the_first_line(pages):
         heading = re.search(r"<h1>(.*?)</h1>", body, re.S)
         assert heading.start() < 40
         words = Page(heading[0]).text().replace("\u00a0", " ")
-        assert words and verdict(SAMPLES[name](), lang).startswith(words)
+        assert words and verdicts(SAMPLES[name](), lang)[0].startswith(words)
 
 
 def test_chinese_is_text_also_inside_pictures(pages):
@@ -111,7 +115,7 @@ def test_an_english_page_has_english_words_and_a_chinese_one_chinese(pages):
 
 def test_numbers_of_the_content_are_on_the_page(pages):
     words = Page(pages["topics", "en"]).text().replace("\u00a0", " ")
-    made = samples.topics()
+    [made] = samples.topics().answers
     for share in (made.evaluation["accuracy"], made.evaluation["macro_f1"], made.baselines["tfidf_linear"]["accuracy"]):
         assert f"{100 * share:.1f} %" in words
     for said in (
@@ -130,18 +134,29 @@ def test_numbers_of_the_content_are_on_the_page(pages):
 
 
 EVERYTHING = [field.name for field in dataclasses.fields(ReportContent) if field.name != "title"]
+EMPTY = ReportContent(title=""), AnswerContent(target="x")
+OF_AN_ANSWER = [name for name in samples.ANSWER if name not in ("target", "kind")]
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
+def nothing(name):
+    return getattr(EMPTY[name in samples.ANSWER], name)
+
+
+@pytest.mark.parametrize("name", [*EVERYTHING, *OF_AN_ANSWER])
 def test_anything_may_be_missing(name, monkeypatch):
     for picture in ("intervals", "loss_curve", "score_curve", "lengths", "confusion", "reliability"):  # slow to draw
-        monkeypatch.setattr(pictures, picture, lambda first, *rest: "<svg></svg>" if first else None)
-    Page(render(samples.binary(**{name: getattr(ReportContent(title=""), name)})))
+        monkeypatch.setattr(pictures, picture, lambda first, *rest, **more: "<svg></svg>" if first else None)
+    Page(render(samples.binary(**{name: nothing(name)})))
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.parametrize("name", [*EVERYTHING, *OF_AN_ANSWER])
 def test_anything_may_stand_alone(name):
-    Page(render(ReportContent(title="x", **{name: getattr(samples.topics(), name)})))
+    made = samples.topics()
+    if name in OF_AN_ANSWER:
+        alone = AnswerContent(target="topic", **{name: getattr(made.answers[0], name)})
+        Page(render(ReportContent(title="x", answers=[alone])))
+    else:
+        Page(render(ReportContent(title="x", **{name: getattr(made, name)})))
 
 
 def test_a_section_without_content_is_left_out():
@@ -158,8 +173,9 @@ def test_a_section_without_content_is_left_out():
 def test_numbers_that_could_not_be_computed_are_dashes():
     made = samples.topics()
     nan = float("nan")
-    made.evaluation.update(log_loss=nan, intervals={"accuracy": [None, None], "macro_f1": [nan, nan]})
-    made.mistakes[0]["confidence"] = None
+    [answer] = made.answers
+    answer.evaluation.update(log_loss=nan, intervals={"accuracy": [None, None], "macro_f1": [nan, nan]})
+    answer.mistakes[0]["confidence"] = None
     made.timing["train"] = nan
     page = "\n".join(words for tag, words in Page(render(made)).texts if tag != "style")
     assert not re.search(r"\b(nan|None|inf)\b", page, re.I)
@@ -192,10 +208,11 @@ def test_names_on_the_page_are_unique_and_links_lead_somewhere(page):
 
 
 def test_every_picture_has_a_sentence_that_says_how_to_read_it(pages):
-    for lang in ("en", "zh"):
-        for section in re.findall(r"<section.*?</section>", pages["topics", lang], re.S):
-            if "<svg" in section:
-                assert 'class="how"' in section
+    for name in ("topics", "several"):
+        for lang in ("en", "zh"):
+            for section in re.findall(r"<section.*?</section>", pages[name, lang], re.S):
+                if "<svg" in section:
+                    assert 'class="how"' in section
 
 
 THEMES = dict(
@@ -298,13 +315,13 @@ def test_what_evaluate_says_is_what_the_report_reads():
     target = Category.fit(["体育", "科技"] * 20)
     rng = np.random.default_rng(0)
     ours, theirs = (target.decode(rng.normal(size=(41, 2)).astype(np.float32)) for _ in range(2))
-    made = ReportContent(
-        title="news.csv: label",
+    answer = AnswerContent(
+        target="label",
         evaluation=evaluate(target, ours, labels).to_plain(),
         baselines={"tfidf_linear": evaluate(target, theirs, labels).to_plain()},
         comparison={"tfidf_linear": dataclasses.asdict(compare(target, ours, theirs, labels)["accuracy"])},
     )
-    page = Page(render(made))
+    page = Page(render(ReportContent(title="news.csv: label", answers=[answer])))
     right = sum(label == given for label, given in zip(labels, ours.labels, strict=True))
     assert f"{100 * right / 41:.1f} %" in page.text("strong").replace("\u00a0", " ")
     assert "星座 (1)" in page.text("li")

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import report_answers
 import report_samples as samples
 
 from zaowu.report import pictures, views
@@ -65,7 +66,7 @@ def test_the_persons_matplotlib_settings_neither_reach_the_picture_nor_change():
 
 def test_intervals_lie_where_the_axis_says():
     rows = [Interval("ours", 0.94, 0.92, 0.96, ours=True), Interval("theirs", 0.90, 0.88, 0.92)]
-    svg = pictures.intervals(rows, SAY)
+    svg = pictures.intervals(rows, "accuracy", 0, SAY)
     [[(left, _), (right, _)]] = lines(svg, "accent")
     [[(other_left, _), (other_right, _)]] = lines(svg, "second")
     [(tick, _)], [(other_tick, _)] = places(svg, "95 %"), places(svg, "90 %")
@@ -78,7 +79,9 @@ def test_intervals_lie_where_the_axis_says():
 
 def test_a_baseline_far_below_does_not_squeeze_the_others():
     near = [Interval("ours", 0.94, 0.93, 0.95, ours=True), Interval("theirs", 0.92, 0.91, 0.93)]
-    alone, with_far = pictures.intervals(near, SAY), pictures.intervals([*near, Interval("far", 0.1, 0.09, 0.11)], SAY)
+    alone, with_far = (
+        pictures.intervals(rows, "accuracy", 0, SAY) for rows in (near, [*near, Interval("far", 0.1, 0.09, 0.11)])
+    )
 
     def width(svg):
         [[(left, _), (right, _)]] = lines(svg, "accent")
@@ -117,7 +120,7 @@ def test_a_history_without_numbers_is_no_picture():
 def test_the_heat_map_shows_the_counts_at_their_place():
     classes = ["体育", "科技", "财经"]
     cells = {("体育", "体育"): 41, ("体育", "科技"): 7, ("科技", "科技"): 52}  # no row of 财经 was scored
-    svg = pictures.confusion(classes, cells, SAY)
+    svg = pictures.confusion(classes, cells, 0, SAY)
     [(x_right, y_right)], [(x_wrong, y_wrong)], [(x_other, y_other)] = (places(svg, n) for n in ("41", "7", "52"))
     assert y_right == y_wrong < y_other
     assert x_right < x_wrong == x_other
@@ -130,7 +133,7 @@ def test_the_heat_map_shows_the_counts_at_their_place():
 @pytest.mark.parametrize("num", [2, 9, 20])
 def test_names_of_classes_stay_on_the_heat_map_and_apart(num):
     names = [f"talk.politics.somewhere.{chr(97 + i) * 2}" for i in range(num)]
-    svg = pictures.confusion(names, {(name, name): 5 for name in names}, SAY)
+    svg = pictures.confusion(names, {(name, name): 5 for name in names}, 0, SAY)
     assert len(set(texts(svg)) - {"5", "model says →", "← truth"}) == num
     root = ElementTree.fromstring(svg)
     for element in root.iter("text"):
@@ -150,7 +153,7 @@ def test_above_twenty_classes_the_most_confused_pairs_are_listed():
         for j in range(30)
         if matrix[i, j]
     ]
-    found = views.confusions({"classes": names, "confusion": cells}, SAY)
+    found = views.confusions({"classes": names, "confusion": cells}, 0, SAY)
     assert found["picture"] is None
     np.fill_diagonal(matrix_off := matrix.copy(), 0)
     assert [pair["rows"] for pair in found["pairs"]] == sorted(matrix_off.ravel().tolist(), reverse=True)[:25]
@@ -158,12 +161,12 @@ def test_above_twenty_classes_the_most_confused_pairs_are_listed():
     assert matrix_off[names.index(worst["truth"]), names.index(worst["predicted"])] == matrix_off.max()
     assert worst["of"] == matrix[names.index(worst["truth"])].sum()
     few = {"classes": names[:20], "confusion": [cell for cell in cells if cell["truth"] == "class 3"][:9]}
-    assert views.confusions(few, SAY)["picture"].startswith("<svg")
+    assert views.confusions(few, 0, SAY)["picture"].startswith("<svg")
 
 
 def test_dots_of_the_reliability_picture_lie_at_their_share():
     bins = [{"rows": 10, "confidence": 0.6, "accuracy": 0.8}, {"rows": 40, "confidence": 0.9, "accuracy": 0.7}]
-    svg = pictures.reliability(bins, SAY)
+    svg = pictures.reliability(bins, 0, SAY)
     dots = [
         (float(element.attrib["x"]), float(element.attrib["y"]))
         for element in ElementTree.fromstring(svg).iter("use")
@@ -178,11 +181,11 @@ def test_dots_of_the_reliability_picture_lie_at_their_share():
 
 def test_trust_weighs_the_bins_by_their_rows():
     bins = [{"rows": 10, "confidence": 0.6, "accuracy": 0.8}, {"rows": 40, "confidence": 0.9, "accuracy": 0.7}]
-    _, words = views.trust({"calibration_bins": bins}, SAY)
+    _, words = views.trust({"calibration_bins": bins}, 0, SAY)
     assert "too sure of itself: its confidence lies 12.0 points above" in words  # (10 x -0.2 + 40 x 0.2) / 50
-    _, words = views.trust({"calibration_bins": bins[:1]}, SAY)
+    _, words = views.trust({"calibration_bins": bins[:1]}, 0, SAY)
     assert "too modest: its confidence lies 20.0 points below" in words
-    assert views.trust({"calibration_bins": []}, SAY) is None
+    assert views.trust({"calibration_bins": []}, 0, SAY) is None
 
 
 def test_the_limit_is_drawn_where_it_lies_within_the_lengths():
@@ -195,12 +198,13 @@ def test_the_limit_is_drawn_where_it_lies_within_the_lengths():
 
 def test_slices_share_one_scale():
     made = samples.topics(
-        slices=[{"slice": "length", "value": "1-9", "rows": 9, "accuracy": 0.7, "low": 0.55, "high": 0.85}]
+        slices=[{"slice": "length", "value": "1-9", "rows": 9, "score": 0.7, "low": 0.55, "high": 0.85}]
     )
-    made.evaluation["accuracy"] = 0.9
-    found = views.slices(made)
+    [answer] = made.answers
+    answer.evaluation["accuracy"] = 0.9
+    found = views.slices(answer, SAY)
     [row] = found["groups"]["length"]
-    assert found["floor"] == 0.5
+    assert found["ends"] == ["50 %", "100 %"]
     assert (row["dot"], *row["bar"], found["mark"]) == pytest.approx((40, 10, 60, 80))
 
 
@@ -215,8 +219,69 @@ def test_classes_are_counted_over_all_sides():
 
 
 def test_classes_without_rows_have_no_figures_and_come_last():
-    table = views.per_class(samples.missing_class().evaluation)
+    table = views.per_class(samples.missing_class().answers[0].evaluation)
     assert [row["label"] for row in table][-1] == "股票"
     assert table[-1]["f1"] is None
     scores = [row["f1"] for row in table[:-1]]
     assert scores == sorted(scores)
+
+
+def test_slices_of_a_number_start_at_zero_and_end_at_the_largest_bound():
+    rows = [
+        {"slice": "length", "value": "1-9", "rows": 9, "score": 300.0, "low": 200.0, "high": 400.0},
+        {"slice": "length", "value": "10", "rows": 1, "score": 100.0, "low": None, "high": None},
+    ]
+    found = views.slices(report_answers.number_answer(slices=rows, evaluation={"mae": 240.0}), SAY)
+    first, second = found["groups"]["length"]
+    assert (first["dot"], *first["bar"], found["mark"]) == pytest.approx((75, 50, 50, 60))
+    assert second["dot"] == pytest.approx(25) and second["bar"] is None
+    assert found["ends"] == ["0", "400"] and found["metric"] == "mean absolute error"
+
+
+def test_errors_far_above_the_others_do_not_squeeze_them():
+    near = [Interval("ours", 90.0, 80.0, 100.0, ours=True), Interval("theirs", 110.0, 100.0, 120.0)]
+    far = [*near, Interval("mean", 2000.0, 1900.0, 2100.0)]
+    alone, with_far = (pictures.intervals(rows, "mae", 0, SAY, more_is_better=False) for rows in (near, far))
+
+    def width(svg):
+        [[(left, _), (right, _)]] = lines(svg, "accent")
+        return right - left
+
+    assert width(with_far) == pytest.approx(width(alone), abs=0.02)
+    assert "2,000 (1,900 to 2,100)" in texts(with_far)
+    [(left, _), (right, _)] = lines(alone, "accent")[0]
+    [(eighty, _)], [(hundred, _)] = places(alone, "80"), places(alone, "100")
+    assert [left, right] == pytest.approx([eighty, hundred], abs=0.1)
+
+
+def test_the_scatter_has_a_dot_for_every_point_on_one_scale():
+    svg = pictures.scatter([[10.0, 10.0], [20.0, 30.0]], 0, SAY)
+    dots = [
+        (float(element.attrib["x"]), float(element.attrib["y"]))
+        for element in ElementTree.fromstring(svg).iter("use")
+        if "var(--accent)" in element.attrib["style"]
+    ]
+    left, top, side, low, high = 64, 26, 240, 10 - 0.8, 30 + 0.8
+    expected = [
+        (left + side * (x - low) / (high - low), top + side * (high - y) / (high - low))
+        for x, y in ((10, 10), (20, 30))
+    ]
+    assert np.array(dots) == pytest.approx(np.array(expected), abs=0.1)
+    assert "<svg" in pictures.scatter([[5.0, 5.0]], 0, SAY)  # one point is a picture too
+
+
+def test_residuals_are_bars_as_high_as_their_rows():
+    svg = pictures.residuals([-20.0, -10.0, 0.0, 10.0], [2, 8, 4], 0, SAY)
+    bars = [
+        [float(part) for part in re.findall(r"-?[\d.]+", element.attrib["d"])]
+        for element in ElementTree.fromstring(svg).iter("path")
+        if "fill: var(--accent)" in element.attrib.get("style", "")
+    ]
+    heights = [max(bar[1::2]) - min(bar[1::2]) for bar in bars]
+    assert [height / heights[0] for height in heights] == pytest.approx([1, 4, 2], abs=0.01)
+
+
+def test_pictures_of_two_targets_on_one_page_have_different_names():
+    bins = [{"rows": 10, "confidence": 0.6, "accuracy": 0.8}]
+    first, second = (set(re.findall(r'id="([^"]+)"', pictures.reliability(bins, n, SAY))) for n in (0, 1))
+    assert first and not first & second

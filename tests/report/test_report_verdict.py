@@ -1,11 +1,12 @@
 """The first line: who won, and whether beyond noise."""
 
 import pytest
+import report_answers
 import report_samples as samples
 
-from zaowu.report.content import ReportContent
+from zaowu.report.content import AnswerContent, ReportContent
 from zaowu.report.say import Say
-from zaowu.report.verdict import caveats, sentences, strongest, verdict
+from zaowu.report.verdict import by_strength, caveats as caveats_of, sentences as sentences_of, verdicts
 
 
 def scored(accuracy, rows=1000, low=None, high=None, **more):
@@ -13,14 +14,28 @@ def scored(accuracy, rows=1000, low=None, high=None, **more):
 
 
 def content(lead=None, **changes):
-    made = ReportContent(
-        title="news.csv: topic",
+    answer = AnswerContent(
+        target="topic",
         evaluation=scored(0.941, low=0.926, high=0.9551),
         baselines={"majority": scored(0.12), "tfidf_linear": scored(0.92)},
         comparison={"tfidf_linear": lead} if lead else {},
-        scored_on="test split",
     )
+    made = ReportContent(title="news.csv: topic", answers=[answer], scored_on="test split")
     return samples.change(made, changes)
+
+
+def verdict(made, lang="en"):
+    """That on the only target."""
+    [paragraph] = verdicts(made, lang)
+    return paragraph
+
+
+def sentences(made, say):
+    return sentences_of(made, made.answers[0], say)
+
+
+def caveats(made, say):
+    return caveats_of(made, made.answers[0], say)
 
 
 WIN = {"value": 0.021, "low": 0.006, "high": 0.036}
@@ -58,8 +73,8 @@ def test_a_loss_names_the_baseline_as_winner():
 
 def test_the_strongest_baseline_decides():
     made = content(WIN, baselines={"tfidf_linear": scored(0.5), "majority": scored(0.9)})
-    made.comparison["majority"] = TIE
-    assert strongest(made) == "majority"
+    made.answers[0].comparison["majority"] = TIE
+    assert by_strength(made.answers[0]) == ["majority", "tfidf_linear"]
     assert "most common class" in verdict(made)
     assert "does not beat" in verdict(made)
 
@@ -109,3 +124,79 @@ def test_caveats_name_what_the_scores_do_not_cover():
     assert "12" in conflicts
     assert "5.1 %" in unknown
     assert not caveats(content(WIN, unknown_share=0.05), Say("en"))
+
+
+# ---- numbers, tags, and several answers
+
+
+def priced(mae, low=None, high=None, rows=400):
+    return {"rows": rows, "mae": mae, "rmse": 2 * mae, "r2": 0.5, "intervals": {"mae": [low, high]}}
+
+
+def prices(lead=None, **changes):
+    answer = AnswerContent(
+        target="price",
+        kind="number",
+        evaluation=priced(12_345.6, 11_000.0, 13_500.0),
+        baselines={"mean": priced(40_000.0), "tfidf_linear": priced(14_000.0)},
+        comparison={"tfidf_linear": lead} if lead else {},
+    )
+    made = ReportContent(title="houses.csv: price", answers=[answer], scored_on="test split")
+    return samples.change(made, changes)
+
+
+LESS = {"value": -1654.4, "low": -2600.0, "high": -700.0}  # a smaller error is better
+MORE = {"value": 1654.4, "low": 700.0, "high": 2600.0}
+EVEN = {"value": -100.0, "low": -900.0, "high": 700.0}
+
+
+def test_of_errors_less_is_better():
+    assert verdict(prices(LESS)) == (
+        "The Transformer reaches a mean absolute error of 12,346 on 400 unseen rows (95 % interval 11,000 to 13,500); "
+        "the cheap baseline (TF-IDF + linear) reaches 14,000: 1,654 worse, beyond noise."
+    )
+    assert verdict(prices(MORE, baselines={"tfidf_linear": priced(10_691.0)})) == (
+        "The cheap baseline wins: TF-IDF + linear has a mean absolute error of 10,691 on 400 unseen rows, "
+        "the Transformer of 12,346: 1,654 worse, beyond noise. Use the baseline."
+    )
+    tie = verdict(prices(EVEN))
+    assert tie.startswith("The Transformer does not beat the cheap baseline here: its mean absolute error is 12,346")
+    assert "(95 % interval -700 to +900)" in tie  # turned round: above zero is better
+
+
+def test_the_strongest_baseline_has_the_smallest_error():
+    assert by_strength(prices(LESS).answers[0]) == ["tfidf_linear", "mean"]
+
+
+def test_tags_are_told_by_their_micro_f1():
+    [answer] = report_answers.tags().answers
+    told = verdict(report_answers.tags())
+    assert f"micro-F1 is {100 * answer.evaluation['micro_f1']:.1f} %" in told
+    assert "does not beat" in told and "(95 % interval -1.0 to +2.0)" in told
+    assert "most common tags" not in told
+
+
+def test_several_answers_are_told_one_by_one_by_their_names():
+    made = report_answers.several()
+    for lang, colon in (("en", ": "), ("zh", "：")):
+        told = verdicts(made, lang)
+        assert [paragraph.split(colon)[0] for paragraph in told] == ["topic", "价格", "标签"]
+    alone = samples.change(report_answers.number(), {})
+    assert not verdicts(alone)[0].startswith("价格")
+
+
+def test_an_answer_that_nothing_was_scored_of_says_so():
+    made = report_answers.several()
+    made.answers[1] = AnswerContent(target="价格", kind="number")
+    assert verdicts(made)[1] == "价格: Nothing was scored: there were no rows with known answers to score on."
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_other_kinds_can_be_told_in_every_case(lang):
+    deleaked = priced(13_000.0, 12_000.0, 14_000.0, rows=390)
+    for lead in (LESS, MORE, EVEN, None):
+        made = prices(lead, deleaked=deleaked, scored_on="test file")
+        told = verdict(made, lang)
+        assert "12,346" in told and "13,000" in told and "{" not in told
+        told.encode("gbk")
+    assert "12,346" in verdict(prices(baselines={}), lang)

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -35,7 +36,8 @@ FAMILIES = ("none", "bert", "xlm-roberta")
 
 def ours(folder, lines=LINES) -> np.ndarray:
     run = zaowu.load(folder)
-    return predict(run.model, run.source, run.source.features(list(lines)), num_records=len(lines))
+    [logits] = predict(run.model, run.source, run.source.features(list(lines)), num_records=len(lines)).values()
+    return logits
 
 
 def inputs(folder, lines=LINES):
@@ -126,7 +128,7 @@ def test_two_text_columns_are_their_pairs(news, held_csv, published, tmp_path):
         assert run.source.columns == ("title", "text")
         pairs = [("姚明", "宣布退役 again"), ("New phone", "发布会明天")]
         first, second = zip(*pairs, strict=True)
-        own = predict(run.model, run.source, run.source.features(first, second), num_records=2)
+        own = predict(run.model, run.source, run.source.features(first, second), num_records=2)["label"]
         given = AutoTokenizer.from_pretrained(tmp_path / family)(
             list(first), list(second), padding=True, return_tensors="pt"
         )
@@ -187,11 +189,93 @@ def test_trimming_leaves_the_answers_of_its_own_texts_alone(published, news):
         for trim in ("off", "auto"):
             base = read_base(published(family))
             source, kept = text.Input.fit(["text"], [texts], base=published(family), trim=trim, max_tokens=64)
-            model = Model({"text": source}, Category.fit(["a", "b"]), ModelConfig(trunk=base.trunk))
+            model = Model({"text": source}, {"x": Category.fit(["a", "b"])}, ModelConfig(trunk=base.trunk))
             model.initialise(0)
             base.load(model, source, kept)
-            head = head or model.head.state_dict()  # drawn after the token table, whose size differs
-            model.head.load_state_dict(head)
-            outputs.append(predict(model, source, source.features(texts), num_records=len(texts)))
+            head = head or model.heads.state_dict()  # drawn after the token table, whose size differs
+            model.heads.load_state_dict(head)
+            outputs.append(predict(model, source, source.features(texts), num_records=len(texts))["x"])
             assert (kept is None) == (trim == "off")
         np.testing.assert_allclose(*outputs, atol=1e-6)
+
+
+# ---- the other kinds of answer
+
+
+@pytest.fixture(scope="module")
+def answering(news, published, tmp_path_factory):
+    """(head, targets) -> the folder of a run on tags, sizes and topics of the news; tags are 0 to 2 of three."""
+    folder, made = tmp_path_factory.mktemp("answering"), {}
+    tags = [["[]", '["长"]', '["长", "球"]', '["机", "球"]'][number % 4] for number in range(len(news))]
+    frame = pl.DataFrame(
+        {
+            "text": [text for text, _ in news],
+            "topic": [label for _, label in news],
+            "size": [float(len(text)) + number / 100 for number, (text, _) in enumerate(news)],
+            "tags": tags,
+        }
+    )
+    frame[:90].write_parquet(folder / "train.parquet")
+    frame[90:].write_parquet(folder / "test.parquet")
+
+    def run(head: str, *columns: str):
+        if (head, columns) not in made:
+            made[head, columns] = folder / "-".join((head, *columns))
+            zaowu.fit(
+                folder / "train.parquet",
+                test=str(folder / "test.parquet"),
+                target=columns,
+                ignore=[name for name in ("topic", "size", "tags") if name not in columns],
+                base=str(published("bert")),
+                head=head,
+                trim_vocab="off",
+                epochs=1,
+                lr=3e-3,
+                out=made[head, columns],
+                quiet=True,
+                threads=1,
+                precision="fp32",
+                lang="en",
+            )
+        return made[head, columns]
+
+    return run
+
+
+def test_tags_with_head_first_are_their_classifier_of_several_labels(answering):
+    folder = answering("first", "tags")
+    same_ids(folder)
+    model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert model.config.problem_type == "multi_label_classification"
+    assert model.config.id2label == {0: "机", 1: "球", 2: "长"}
+    with torch.inference_mode():
+        logits = model.eval()(**inputs(folder)).logits
+    np.testing.assert_allclose(logits.numpy(), ours(folder), atol=1e-5, rtol=0)
+    assert np.ptp(logits.numpy(), axis=0).min() > 1e-3
+    found = zaowu.load(folder).predict(list(LINES)).prediction
+    np.testing.assert_allclose(torch.sigmoid(logits).numpy(), found.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [("size",), ("topic", "size"), ("topic", "tags")])
+def test_what_their_config_cannot_say_is_refused_at_once(answering, columns):
+    folder = answering("first", *columns)
+    assert not (folder / "config.json").exists()
+    for opener in (AutoModel, AutoModelForSequenceClassification):
+        with pytest.raises((OSError, ValueError)):
+            opener.from_pretrained(folder)
+    assert zaowu.load(folder).predict(["姚明宣布退役"]).predictions.keys() == set(columns)
+
+
+def test_head_mean_gives_all_answers_in_one_dense_layer(answering):
+    folder = answering("mean", "topic", "size", "tags")
+    run = zaowu.load(folder)
+    given = inputs(folder)
+    with torch.inference_mode():
+        states = AutoModel.from_pretrained(folder / "trunk").eval()(**given).last_hidden_state
+    real = given["attention_mask"].unsqueeze(-1)
+    dense = load_file(folder / "2_Dense" / "model.safetensors")
+    logits = (states * real).sum(1) / real.sum(1) @ dense["linear.weight"].T + dense["linear.bias"]
+    own = predict(run.model, run.source, run.source.features(list(LINES)), num_records=len(LINES))
+    assert [raw.shape[1] for raw in own.values()] == [2, 1, 3]
+    np.testing.assert_allclose(logits.numpy(), np.concatenate(list(own.values()), axis=1), atol=1e-5, rtol=0)

@@ -10,26 +10,18 @@ from sklearn import metrics as sk
 from torch.nn import functional
 
 from zaowu import targets
-from zaowu.batching.batch import Batch
 from zaowu.errors import UserError
-from zaowu.targets.category import Category, CategoryDetails, CategoryPrediction
+from zaowu.targets.category import Category, CategoryPrediction
+from zaowu.targets.category.details import CategoryDetails
 
 LABELS = ["科技", "体育", "财经", "体育", "体育", "科技"]
 
 
-def batch(answers, *, weights=None, mask=None):
-    rows = len(answers)
+def loss_of(target, outputs, answers, *, weights=None):
+    """As the model calls it: a record without an answer weighs nothing."""
     answers = torch.tensor(answers)
-    nothing = torch.zeros(rows, 1, dtype=torch.long)
-    return Batch(
-        inputs={},
-        mask=nothing == 0,
-        positions=nothing,
-        segments=nothing,
-        targets={"category": answers},
-        target_mask={"category": answers >= 0 if mask is None else torch.tensor(mask)},
-        weights=torch.ones(rows) if weights is None else torch.tensor(weights),
-    )
+    weights = torch.ones(len(answers)) if weights is None else torch.tensor(weights)
+    return target.loss(outputs, answers, weights * (answers >= 0))
 
 
 def predictions(rows, classes, *, seed=0):
@@ -54,7 +46,7 @@ def test_fewer_than_two_classes_are_refused(labels):
 def test_loss_is_cross_entropy_over_answered_records(smoothing):
     target = Category.fit(LABELS, label_smoothing=smoothing)
     logits = torch.randn(5, 3)
-    found = target.loss(logits, batch([0, 2, -1, 1, 0], weights=[1.0, 2.0, 5.0, 0.5, 1.0]))["category"]
+    found = loss_of(target, logits, [0, 2, -1, 1, 0], weights=[1.0, 2.0, 5.0, 0.5, 1.0])
     kept = torch.tensor([0, 1, 3, 4])
     each = functional.cross_entropy(
         logits[kept], torch.tensor([0, 2, 1, 0]), reduction="none", label_smoothing=smoothing
@@ -67,7 +59,7 @@ def test_balanced_weights_are_those_of_torch_and_give_classes_equal_say():
     target = Category.fit(LABELS, class_weights="balanced")
     np.testing.assert_allclose(target.weights() * np.array(target.counts), 2.0)
     logits, answers = torch.randn(6, 3), [1, 0, 2, 0, 0, 1]
-    found = target.loss(logits, batch(answers))["category"]
+    found = loss_of(target, logits, answers)
     expected = functional.cross_entropy(logits, torch.tensor(answers), weight=torch.from_numpy(target.weights()))
     torch.testing.assert_close(found.sum / found.count, expected)
 
@@ -75,11 +67,11 @@ def test_balanced_weights_are_those_of_torch_and_give_classes_equal_say():
 def test_loss_adds_up_over_micro_batches_and_nothing_answered_is_zero():
     target = Category.fit(LABELS, class_weights="balanced")
     logits, answers = torch.randn(4, 3), [1, 0, -1, 2]
-    whole = target.loss(logits, batch(answers))["category"]
-    parts = [target.loss(logits[i : i + 2], batch(answers[i : i + 2]))["category"] for i in (0, 2)]
+    whole = loss_of(target, logits, answers)
+    parts = [loss_of(target, logits[i : i + 2], answers[i : i + 2]) for i in (0, 2)]
     torch.testing.assert_close(whole.sum, parts[0].sum + parts[1].sum)
     torch.testing.assert_close(whole.count, parts[0].count + parts[1].count)
-    nothing = target.loss(logits, batch([-1] * 4))["category"]
+    nothing = loss_of(target, logits, [-1] * 4)
     assert float(nothing.sum) == float(nothing.count) == 0
 
 
@@ -214,3 +206,22 @@ def test_made_up_details_are_refused():
     ):
         with pytest.raises(UserError):
             CategoryDetails.from_plain(plain | damage, where="metrics.json")
+
+
+def test_worst_mistakes_are_the_surest_first():
+    given = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.05, 0.95], [0.8, 0.2]])
+    target, prediction = Category.fit(["a", "b"]), CategoryPrediction(given, ("a", "b"))
+    found = target.mistakes(prediction, ["b", "b", "a", "x", "b"], limit=20)
+    assert [mistake.index for mistake in found] == [3, 0, 4, 2]
+    first, second = found[:2]
+    assert (first.truth, first.predicted, first.confidence) == ("x", "b", 0.95)
+    assert (second.truth, second.predicted, second.confidence) == ("b", "a", 0.9)
+    assert len(target.mistakes(prediction, ["b"] * 5, limit=1)) == 1
+    assert target.mistakes(prediction, ["a", "b", "b", "b", "a"], limit=20) == []
+
+
+def test_a_classs_prior_is_its_share():
+    target = Category.fit(["a", "b", "b", "b"], also=["c"])
+    found = target.decode(target.prior(target.features(["a", "b", "b", "b", None]))[None])
+    np.testing.assert_allclose(found.probabilities, [[0.25, 0.75, 0]], atol=1e-5)
+    assert target.classes == ("a", "b", "c")

@@ -13,6 +13,7 @@ from zaowu.inputs.text import Input
 from zaowu.model import Model
 from zaowu.targets import LossSum
 from zaowu.targets.category import Category
+from zaowu.targets.number import Number
 from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.loop import Part, sum_losses, train
@@ -30,7 +31,7 @@ def make_part(num: int, *, seed: int) -> Part:
         words.append(" ".join([*rng.choice(list("abcdef"), rng.integers(1, 6)), word]))
         labels.append(WORDS[word])
     source = make_source()
-    return Part(items=source.features(words), labels=labels, ids=rng.integers(0, 2**64, num, dtype=np.uint64))
+    return Part(items=source.features(words), labels={"kind": labels}, ids=rng.integers(0, 2**64, num, dtype=np.uint64))
 
 
 def make_source() -> Input:
@@ -43,7 +44,7 @@ def make_model() -> tuple[Model, Input]:
     source = make_source()
     trunk = TrunkConfig(dim=16, num_layers=2, ffn_dim=32, attention=AttentionConfig(num_heads=2))
     target = Category.fit(["sport", "tech"])
-    model = Model({"text": source}, target, ModelConfig(trunk=trunk))
+    model = Model({"text": source}, {"kind": target}, ModelConfig(trunk=trunk))
     model.initialise(0)
     return model, source
 
@@ -81,7 +82,7 @@ def test_the_order_of_the_rows_does_not_matter_to_what_is_drawn() -> None:
     part = make_part(8, seed=0)
     turned = Part(
         items=[replace(item, record=7 - item.record) for item in reversed(part.items)],
-        labels=part.labels[::-1],
+        labels={"kind": part.labels["kind"][::-1]},
         ids=part.ids[::-1].copy(),
     )
     losses = []
@@ -98,7 +99,8 @@ def test_the_best_weights_are_kept_not_the_last(monkeypatch: pytest.MonkeyPatch)
 
     def scored(run: loop._Run, epoch: int, valid: Part, seconds: float) -> loop.Point:
         seen.append(weights(run.model))
-        return loop.Point(epoch, run.step, 1.0, 0.1, seconds, {"macro_f1": next(scores), "log_loss": 1.0})
+        score = next(scores)
+        return loop.Point(epoch, run.step, 1.0, 0.1, seconds, {"macro_f1": score}, rank=(score, -1.0))
 
     monkeypatch.setattr(loop._Run, "evaluate", scored)
     found = train(model, source, make_part(32, seed=0), make_part(8, seed=1), replace(CONFIG, epochs=9, patience=2))
@@ -141,17 +143,19 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     model, source = make_model()
     resumed = train(model, source, part, valid, CONFIG, checkpoint=Checkpoint(tmp_path))
     assert same(weights(model), expected)
-    assert [point.valid for point in resumed.history] == [point.valid for point in whole.history]
+    for name in ("valid", "rank", "noise"):
+        assert [getattr(point, name) for point in resumed.history] == [getattr(point, name) for point in whole.history]
     assert resumed.num_items == whole.num_items
 
 
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path) -> None:
     checkpoint = Checkpoint(tmp_path)
-    checkpoint.path.mkdir()
-    (checkpoint.path / "state.json").write_text("{}")
-    (checkpoint.path / "model.safetensors").write_bytes(b"no tensors")
+    place = checkpoint.path / "000000001"
+    place.mkdir(parents=True)
+    (place / "state.json").write_text("{}")
+    (place / "model.safetensors").write_bytes(b"no tensors")
     model, source = make_model()
-    with pytest.raises(UserError, match="checkpoint is damaged"):
+    with pytest.raises(UserError, match="damaged"):
         train(model, source, make_part(8, seed=0), None, CONFIG, checkpoint=checkpoint)
 
 
@@ -159,7 +163,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path, caps
     (tmp_path / "file").write_text("in the way")
     model, _ = make_model()
     optimizer = loop.Optimizer(model, CONFIG)
-    Checkpoint(tmp_path / "file").save(model, optimizer, None, {})
+    Checkpoint(tmp_path / "file").save(model, optimizer, None, {"step": 1})
     assert "could not be written" in capsys.readouterr().err
 
 
@@ -186,3 +190,54 @@ def test_windows_of_one_record_have_their_own_chance() -> None:
     assert len(set(ids.tolist())) == 4
     assert ids[0] == 5
     assert ids[3] == 9
+
+
+def test_several_answers_each_learn_from_the_records_that_have_them() -> None:
+    """A record without a topic teaches the size, and one without a size the topic."""
+    part, held = make_part(96, seed=0), make_part(64, seed=1)
+
+    def both(given: Part) -> Part:
+        kinds = given.labels["kind"]
+        sizes = [{"sport": 10.0, "tech": 90.0}[kind] for kind in kinds]
+        missing = [place % 3 for place in range(len(given))]
+        return replace(
+            given,
+            labels={
+                "kind": [None if gap == 1 else kind for gap, kind in zip(missing, kinds, strict=True)],
+                "size": [None if gap == 2 else size for gap, size in zip(missing, sizes, strict=True)],
+            },
+        )
+
+    part, held = both(part), both(held)
+    _, source = make_model()
+    targets = {"kind": Category.fit(part.labels["kind"]), "size": Number.fit(part.labels["size"])}
+    trunk = TrunkConfig(dim=16, num_layers=2, ffn_dim=32, attention=AttentionConfig(num_heads=2))
+    model = Model({"text": source}, targets, ModelConfig(trunk=trunk))
+    model.initialise(0)
+    found = train(model, source, part, held, replace(CONFIG, epochs=20, patience=20))
+    assert found.best.valid["kind: accuracy"] > 0.9 and found.best.valid["size: r2"] > 0.6
+    assert set(found.best.valid) == {f"kind: {name}" for name in Category.metrics} | {
+        f"size: {name}" for name in Number.metrics
+    }
+
+
+def test_a_record_of_weight_zero_teaches_nothing_and_one_of_weight_two_counts_twice() -> None:
+    part = make_part(8, seed=0)
+    results = []
+    for weights_ in (np.array([2, 1, 1, 1, 0, 0, 0, 0], np.float32), None):
+        model, source = make_model()
+        given = replace(part, weights=weights_)
+        if weights_ is None:  # the same, spelt out: the first record twice, the last four not at all
+            places = [0, 0, 1, 2, 3]
+            given = Part(
+                items=[replace(part.items[place], record=at) for at, place in enumerate(places)],
+                labels={"kind": [part.labels["kind"][place] for place in places]},
+                ids=part.ids[places],
+            )
+        run = loop._Run(model, source, given, CONFIG)
+        index = np.arange(len(given.items))
+        total = sum_losses(model.loss(run.batch(index)))
+        total.backward()
+        results.append((float(total.detach()), model.heads[0].weight.grad.clone()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    torch.testing.assert_close(results[0][1], results[1][1], atol=1e-6, rtol=1e-4)

@@ -1,9 +1,13 @@
 """When to stop is a pure function of what was measured."""
 
+import pytest
+
+from zaowu import targets
 from zaowu.train.stop import Point, best, reason_to_stop
 
 
-def history(*scores: tuple[float, float]) -> list[Point]:
+def history(*scores: tuple[float, float], noise: float = 0.0) -> list[Point]:
+    """Points of (macro-F1, log-loss)."""
     return [
         Point(
             epoch=i + 1,
@@ -12,6 +16,8 @@ def history(*scores: tuple[float, float]) -> list[Point]:
             lr=0.1,
             seconds=1.0,
             valid={"macro_f1": f1, "log_loss": loss},
+            rank=(f1, -loss),
+            noise=noise,
         )
         for i, (f1, loss) in enumerate(scores)
     ]
@@ -46,3 +52,46 @@ def test_without_validation_the_last_point_is_kept() -> None:
     points = [Point(i, 10 * i, 1.0, 0.1, 1.0, {}) for i in (1, 2, 3)]
     assert best(points) is points[2]
     assert reason_to_stop(points[:2], epochs=3, patience=1) is None
+
+
+def test_a_lead_within_the_noise_is_no_lead() -> None:
+    """The highest of the scores is the second, by less than a standard error; the log-loss says the fourth."""
+    points = history((0.80, 0.9), (0.84, 0.7), (0.82, 0.8), (0.83, 0.5), (0.70, 0.1), noise=0.03)
+    assert best(points) is points[3]
+    assert best(history((0.80, 0.9), (0.84, 0.7), (0.82, 0.8), (0.83, 0.5))).epoch == 2  # without noise it is one
+
+
+def test_a_lead_beyond_the_noise_decides_whatever_comes_second() -> None:
+    points = history((0.80, 0.1), (0.84, 0.9), noise=0.03)
+    assert best(points) is points[1]
+    assert best(points[::-1]) is points[1]
+
+
+def test_the_larger_noise_of_two_points_counts() -> None:
+    unsure, sure = history((0.80, 0.5), noise=0.1)[0], history((0.85, 0.9))[0]
+    assert best([unsure, sure]) is unsure
+    assert best([sure, unsure]) is unsure
+
+
+def test_equal_in_all_that_comes_second_the_first_number_decides_within_the_noise() -> None:
+    points = history((0.80, 0.5), (0.81, 0.5), noise=0.1)
+    assert best(points) is points[1]
+    assert best(points[::-1]) is points[1]
+
+
+def test_a_gain_within_the_noise_does_not_keep_training_alive() -> None:
+    points = history((0.80, 0.5), (0.81, 0.6), (0.82, 0.7), noise=0.05)
+    assert reason_to_stop(points, epochs=9, patience=2) == "no gain on validation in 2 evaluations"
+
+
+def test_noise_is_the_standard_error_of_a_share_and_nothing_for_what_is_none() -> None:
+    category, number = targets.find("category", where="test"), targets.find("number", where="test")
+    assert targets.noise(category, {"macro_f1": 0.8}, 100) == pytest.approx(0.04)
+    assert targets.noise(category, {"macro_f1": 1.0}, 100) == 0
+    assert targets.noise(number, {"r2": 0.5}, 100) == 0
+
+
+def test_rank_turns_losses_round_in_the_order_of_the_target() -> None:
+    category, number = targets.find("category", where="test"), targets.find("number", where="test")
+    assert targets.rank(category, {"macro_f1": 0.8, "log_loss": 0.3, "accuracy": 0.9}) == (0.8, -0.3)
+    assert targets.rank(number, {"r2": 0.5, "mae": 2.0, "rmse": 3.0}) == (0.5, -2.0)

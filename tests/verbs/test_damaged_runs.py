@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hostile import drop, edit, nested, one_sentence, put, refused
 
+from zaowu.targets.number import Number
+
 # ---- runs that were damaged or made by hand
 
 
@@ -35,7 +37,7 @@ def _still_json(content: bytes) -> bool:
     return True
 
 
-TRUNK, TARGET, TEXT = ("model", "trunk"), ("target", "state"), ("inputs", "text")
+TRUNK, TARGET, TEXT = ("model", "trunk"), ("targets", "label", "state"), ("inputs", "text")
 MANIFESTS = {
     "no object": lambda data: ["a list"],
     "other format": put("format", value=2),
@@ -51,12 +53,12 @@ MANIFESTS = {
     "name with nul": put("files", "a\0b", value="0"),
     "name with a half character": put("files", "\ud800", value="0"),
     "name with an escape": put("files", "\x1b[2J", value="0"),
-    "kind os": put("target", "kind", value="os"),
-    "kind os.path": put("target", "kind", value="os.path"),
-    "kind with dots": put("target", "kind", value="..trunk"),
-    "kind antigravity": put("target", "kind", value="antigravity"),
-    "kind a list": put("target", "kind", value=["category"]),
-    "kind private": put("target", "kind", value="__init__"),
+    "kind os": put("targets", "label", "kind", value="os"),
+    "kind os.path": put("targets", "label", "kind", value="os.path"),
+    "kind with dots": put("targets", "label", "kind", value="..trunk"),
+    "kind antigravity": put("targets", "label", "kind", value="antigravity"),
+    "kind a list": put("targets", "label", "kind", value=["category"]),
+    "kind private": put("targets", "label", "kind", value="__init__"),
     "input kind": put("inputs", value={"subprocess": {}}),
     "two inputs": put("inputs", "image", value={}),
     "input no object": put("inputs", "text", value=[]),
@@ -100,17 +102,22 @@ MANIFESTS = {
     "head unknown": put("model", "head", value="last"),
     "one class": put(*TARGET, "classes", value=["a"]),
     "class twice": put(*TARGET, "classes", value=["a", "a"]),
-    "more classes": lambda data: data["target"]["state"].update(classes=list("abc"), counts=[1, 1, 1]),
-    "many classes": lambda data: data["target"]["state"].update(
+    "more classes": lambda data: data["targets"]["label"]["state"].update(classes=list("abc"), counts=[1, 1, 1]),
+    "many classes": lambda data: data["targets"]["label"]["state"].update(
         classes=[str(i) for i in range(10**5)], counts=[1] * 10**5
     ),
-    "other classes": lambda data: data["target"]["state"].update(classes=["a", "b"]),
+    "other classes": lambda data: data["targets"]["label"]["state"].update(classes=["a", "b"]),
     "classes numbers": put(*TARGET, "classes", value=[1, 2]),
     "counts wrong": put(*TARGET, "counts", value=[1]),
     "counts huge": put(*TARGET, "counts", value=["1", "2"]),
     "smoothing": put(*TARGET, "label_smoothing", value=10**400),
-    "target list": put("target", value=[]),
-    "state missing": drop("target", "state"),
+    "target list": put("targets", value=[]),
+    "target no object": put("targets", "label", value=[]),
+    "no target": put("targets", value={}),
+    "another target": lambda data: data["targets"].update(more=data["targets"]["label"]),
+    "target of another name": lambda data: data.update(targets={"secret": data["targets"]["label"]}),
+    "target of another kind": lambda data: data["targets"]["label"].update(kind="number", state=Number().state()),
+    "state missing": drop("targets", "label", "state"),
     "schema list": put("schema", value={"columns": 3}),
     "schema roles": put("schema", 0, "role", value="exec"),
     "schema no target": lambda data: {**data, "schema": [c for c in data["schema"] if c["role"] != "target"]},
@@ -122,7 +129,7 @@ MANIFESTS = {
     "deep": put("config", value=nested(900)),
     "deep extra": put("extra", value={"deep": nested(900), "model": drop.__name__}),
     "baselines text": put("baselines", value="yes"),
-    **{f"without {part}": drop(part) for part in ("model_type", "schema", "inputs", "target", "model", "baselines")},
+    **{f"without {part}": drop(part) for part in ("model_type", "schema", "inputs", "targets", "model", "baselines")},
 }
 HARMLESS = {"deep extra"}  # what nobody asked about is carried along
 

@@ -62,8 +62,8 @@ def test_every_kind_of_source_is_the_same_data(kind, rows, other_csv, tmp_path):
     run = zaowu.fit(source(kind, rows, tmp_path), test=None, out=tmp_path / "run", **TINY)
     expected = zaowu.fit(source("columns", rows, tmp_path), out=tmp_path / "other", **TINY)
     assert run.facts["data"]["sha256"] == expected.facts["data"]["sha256"]
-    assert run.target.classes == ("体育", "科技")
-    assert run.content.evaluation["rows"] == 60
+    assert run.targets["label"].classes == ("体育", "科技")
+    assert run.content.answers[0].evaluation["rows"] == 60
     assert run.content.scored_on == "5-fold cross-validation"
 
 
@@ -73,20 +73,20 @@ def test_no_record_is_scored_by_a_model_that_saw_it(rows, tmp_path, monkeypatch)
 
     def spy(records, valid, config, **more):
         learned = learn(records, valid, config, **more)
-        predict = learned.predict
+        outputs = learned.outputs
 
         def asked(held, **words):
             seen.append((set(records.ids.tolist()), set(held.ids.tolist())))
-            return predict(held, **words)
+            return outputs(held, **words)
 
-        learned.predict = asked
+        learned.outputs = asked
         return learned
 
     monkeypatch.setattr(verbs.fit, "learn", spy)
     run = zaowu.fit(source("polars", rows, tmp_path), out=tmp_path / "run", **TINY)
     assert len(seen) == 5
     assert not any(trained & held for trained, held in seen)
-    assert len(set().union(*(held for _, held in seen))) == run.content.evaluation["rows"]
+    assert len(set().union(*(held for _, held in seen))) == run.content.answers[0].evaluation["rows"]
 
 
 def test_a_test_file_that_repeats_training_rows_is_scored_twice(rows, news, tmp_path):
@@ -94,8 +94,8 @@ def test_a_test_file_that_repeats_training_rows_is_scored_twice(rows, news, tmp_
     test = source("jsonl", [*rows[:10], *news[60:80]], tmp_path)
     run = zaowu.fit(source("polars", rows, tmp_path), test=test, out=tmp_path / "run", **TINY)
     assert run.content.scored_on == "test file"
-    assert run.content.evaluation["rows"] == 30
-    assert run.content.deleaked["rows"] == 20
+    assert run.content.answers[0].evaluation["rows"] == 30
+    assert run.content.answers[0].deleaked["rows"] == 20
     assert run.content.findings["duplicates_across"] == 10
 
 
@@ -114,7 +114,7 @@ def test_groups_stay_on_one_side_and_slices_are_reported(rows, tmp_path):
     run = zaowu.fit(frame, target="label", group="author", slices=["city"], out=tmp_path / "run", **TINY)
     roles = {column["name"]: column["role"] for column in run.content.columns}
     assert roles == {"text": "input", "label": "target", "author": "group", "city": "slice"}
-    cities = [part for part in run.content.slices if part["slice"] == "city"]
+    cities = [part for part in run.content.answers[0].slices if part["slice"] == "city"]
     assert sorted(part["value"] for part in cities) == ["京", "沪"]
     assert sum(part["rows"] for part in cities) == 60
 
@@ -122,10 +122,10 @@ def test_groups_stay_on_one_side_and_slices_are_reported(rows, tmp_path):
 def test_class_weights_and_a_class_of_one(rows, tmp_path):
     frame = source("polars", [*rows, ("只有一条的类别 新闻标题", "教育")], tmp_path)
     run = zaowu.fit(frame, out=tmp_path / "run", class_weights="balanced", **TINY)
-    assert run.target.class_weights == "balanced"
-    assert "教育" in run.target.classes
+    assert run.targets["label"].class_weights == "balanced"
+    assert "教育" in run.targets["label"].classes
     assert run.content.findings["one_member_classes"] == ["教育"]
-    assert np.isfinite(run.content.evaluation["log_loss"])
+    assert np.isfinite(run.content.answers[0].evaluation["log_loss"])
 
 
 def test_settings_reach_the_run(rows, tmp_path):
