@@ -9,7 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import zaowu
+from zaowu.errors import UserError
 from zaowu.inputs.text.codec import Codec
 
 SCRATCH = {"base": "none", "size": "mini", "settings": {"num_pieces": 300}, "epochs": 2, "batch_size": 4}
@@ -64,3 +67,34 @@ def test_stopped_resumed_and_repeated(news_csv, tmp_path, capsys):
 def test_pieces_from_scratch_are_repeatable(news):
     texts = [f"{text} English words, letters{number}" for number, (text, _) in enumerate(news)]
     assert len({json.dumps(Codec.train(texts, num_pieces=900).spec) for _ in range(4)}) == 1
+
+
+def test_folds_that_are_done_survive_a_ctrl_c(news_csv, tmp_path, monkeypatch, capsys):
+    from zaowu.errors import Stopped
+    from zaowu.run import folds
+
+    choices = {"base": "none", "size": "mini", "epochs": 1, "settings": {"num_pieces": 300}, "threads": 1}
+    whole = zaowu.fit(str(news_csv), out=tmp_path / "whole", quiet=True, **choices)
+    true, calls, pressed = folds.learn, [], iter([False, False, True])
+
+    def learn(*args, **kwargs):
+        calls.append(kwargs["label"])
+        found = true(*args, **kwargs)
+        found.training.stopped = next(pressed, False)  # Ctrl-C in the third fold
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folds, "learn", learn)
+        with pytest.raises(Stopped):
+            zaowu.fit(str(news_csv), out=tmp_path / "broken", quiet=True, **choices)
+        with pytest.raises(UserError, match="--resume"):
+            zaowu.fit(str(news_csv), out=tmp_path / "broken", quiet=True, **choices)
+        calls.clear()
+        broken = zaowu.fit(str(news_csv), out=tmp_path / "broken", resume=True, **choices)
+        assert calls == ["fold 3 of 5", "fold 4 of 5", "fold 5 of 5"]
+        with pytest.raises(UserError, match="stands here already"):
+            zaowu.fit(str(news_csv), out=tmp_path / "broken", quiet=True, **choices)
+    assert "Fold 2 was done before" in capsys.readouterr().err
+    assert broken.content.answers[0].evaluation == whole.content.answers[0].evaluation
+    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+    assert not (tmp_path / "broken" / "checkpoint").exists()

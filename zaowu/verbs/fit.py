@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zaowu.config import FitConfig, TextConfig, from_plain
-from zaowu.errors import Stopped
-from zaowu.evaluate.baseline import Baselines, fit_baselines
 from zaowu.inputs import guessers
-from zaowu.learn import check_choices, fit_targets, learn
+from zaowu.learn import check_choices, learn
 from zaowu.options import checked, fit_config, rare_settings, seconds
 from zaowu.progress import aligned, note, speaking
 from zaowu.records import schema as schemas
 from zaowu.records.findings import Findings, find
 from zaowu.records.prepare import Prepared, prepare
-from zaowu.records.records import Records
 from zaowu.report.say import language
 from zaowu.run import Run
 from zaowu.run.assemble import Clock, Scored, assemble, fingerprint
 from zaowu.run.folder import opened, partial, place
-from zaowu.targets import joined
+from zaowu.run.folds import Kept, cheap_methods, cross_validate, inputs_of
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
 
@@ -123,18 +117,18 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     else:
         checkpoint.remove()
     with clock("baseline"):
-        baselines = _baselines(prepared.train, prepared.valid, config, known=prepared.whole)
+        baselines = cheap_methods(prepared.train, prepared.valid, config, known=prepared.whole)
     scored = None
     if prepared.folds is not None:
         with clock("folds"):
-            scored, outputs, truth = _cross_validate(prepared, config)
+            scored, outputs, truth = cross_validate(prepared, config, kept=Kept(checkpoint))
     with clock("train"):
         learned = learn(prepared.train, prepared.valid, config, known=prepared.whole, checkpoint=checkpoint)
     with clock("evaluate"):
         if scored is None:
             assert prepared.test is not None
             found = learned.predict(prepared.test, label="scoring")
-            scored = Scored(prepared.test, found, baselines.predict(_inputs(prepared.test)))
+            scored = Scored(prepared.test, found, baselines.predict(inputs_of(prepared.test)))
         else:
             learned.tune(outputs, truth)
     run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
@@ -142,65 +136,6 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
     if not run.stopped:  # only now: were the disk full, training could still go on from it
         Checkpoint(folder).remove()
     return run
-
-
-Arrays = dict[str, np.ndarray]
-
-
-def _cross_validate(prepared: Prepared, config: FitConfig) -> tuple[Scored, Arrays, Arrays]:
-    """Every record answered by a model that never saw it, and the same for the baselines.
-
-    Beside them the raw outputs and what they should have been, each on the scale of its own fold. Thresholds and
-    intervals of a fold's answers come from the records of the other folds.
-    """
-    whole, places = prepared.whole, prepared.folds
-    assert places is not None
-    numbers = np.unique(places)
-    if config.train.time_limit:  # one share for each fold and one for the final model
-        share = config.train.time_limit / (len(numbers) + 1)
-        config = replace(config, train=replace(config.train, time_limit=share))
-    outputs: Arrays = {}
-    truth: Arrays = {}
-    targets: dict[int, dict[str, Any]] = {}
-    beside: list[dict[str, dict[str, Any]]] = []
-    for number in numbers:
-        train, held = whole.take(places != number), whole.take(places == number)
-        learned = learn(train, None, config, known=whole, label=f"fold {number + 1} of {len(numbers)}")
-        if learned.training.stopped:
-            raise Stopped
-        targets[number] = learned.targets
-        for found, own in ((outputs, learned.outputs(held)), (truth, learned.answers(held))):
-            for name, rows in own.items():
-                found.setdefault(name, np.zeros((len(whole), *rows.shape[1:]), rows.dtype))[places == number] = rows
-        beside.append(_baselines(train, None, config, known=whole).predict(_inputs(held)))
-    order = np.argsort(np.concatenate([np.flatnonzero(places == number) for number in numbers]), kind="stable")
-    ours = []
-    for number in numbers:
-        others, held_out = places != number, places == number
-        judged = {
-            name: target.tuned(outputs[name][others], truth[name][others]) for name, target in targets[number].items()
-        }
-        ours.append({name: target.decode(outputs[name][held_out]) for name, target in judged.items()})
-    answers = {name: joined([part[name] for part in ours]).take(order) for name in outputs}
-    cheap = {
-        name: {method: joined([part[name][method] for part in beside]).take(order) for method in beside[0][name]}
-        for name in outputs
-    }
-    return Scored(whole, answers, cheap), outputs, truth
-
-
-def _baselines(train: Records, valid: Records | None, config: FitConfig, *, known: Records | None = None) -> Baselines:
-    goals = fit_targets(train, config.train, known=known)
-    held = None if valid is None else (_inputs(valid), _labels(valid))
-    return fit_baselines(_inputs(train), goals, _labels(train), valid=held)
-
-
-def _inputs(records: Records) -> dict[str, list[str]]:
-    return {column.name: records.values(column.name) for column in records.schema.inputs}
-
-
-def _labels(records: Records) -> dict[str, list]:
-    return {column.name: records.values(column.name) for column in records.schema.targets}
 
 
 def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
@@ -237,5 +172,5 @@ def _bring_back(folder: Path, checkpoint: Checkpoint) -> None:
     if finished.exists and not checkpoint.exists:
         checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(finished.path, checkpoint.path)
-    if not checkpoint.exists:
+    if not checkpoint.exists and not Kept(checkpoint).exists:
         note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
