@@ -197,6 +197,7 @@ def test_what_is_saved_comes_back_to_the_bit(saved):
         {"scale": 10**400},
         {"strength": None},
         {"strength": 0},
+        {"more": 1},
     ],
 )
 def test_a_made_up_answer_is_refused(saved, damage):

@@ -167,6 +167,8 @@ def fit_baselines(
             raw = linear.outputs(held_matrix) / np.float32(scale)
             linear = replace(linear, scale=best_scale(raw, held_answers, target))
             tuned = target.tuned(linear.outputs(held_matrix), held_answers)
+        if not linear.weight.any():  # nothing tells the rows apart: the prior as it is
+            linear, tuned = replace(linear, scale=1.0), target
         answerers[name] = Answerer(target, tuned, target.prior(answers[name][known[place]]), linear)
     return Baselines(answerers, features, len(rows))
 
@@ -233,6 +235,7 @@ def _stacked(blocks: list[Any]) -> Any:
 
 
 def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Baselines:
+    _whole(state, ("rows", "columns", "answers"), where)
     rows = _field(state, "rows", int, where)
     if not 0 < rows < 1e12:
         raise UserError(f"{where}, 'rows': expected a number above 0, got {shorten(rows)}.")
@@ -249,6 +252,7 @@ def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Ba
     num_features = sum(feature.num_features for feature in features.values())
     answerers: dict[str, Answerer] = {}
     for number, answer in enumerate(_field(state, "answers", list, where)):
+        _whole(answer, ("name", "kind", "plain", "tuned", "scale", "strength"), f"{where}, 'answers'")
         name, kind = (_field(answer, key, str, f"{where}, 'answers'") for key in ("name", "kind"))
         plain, tuned = (
             targets.load(kind, answer.get(key), where=f"{where}, '{shorten(name)}', '{key}'")
@@ -266,6 +270,11 @@ def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Ba
     if not features or not answerers:
         raise UserError(f"{where}: expected at least one column and one answer.")
     return Baselines(answerers, features, rows)
+
+
+def _whole(data: Any, names: Sequence[str], where: str) -> None:
+    if not isinstance(data, dict) or data.keys() != set(names):
+        raise UserError(f"{where}: expected an object with {', '.join(names)}, got {shorten(data)}.")
 
 
 def _field(data: Any, name: str, kind: type, where: str) -> Any:
