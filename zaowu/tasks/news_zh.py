@@ -36,4 +36,4 @@ def demo(
         out = out or "runs/demo"
         run = fit(DATA, out=out, epochs=EPOCHS, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang)
         note("Five headlines that are not in the set:")
-        return run, Predictions(run.predict(list(EXAMPLES)), top=1)
+        return run, Predictions(run.predict(list(EXAMPLES)), top=1, rows=len(EXAMPLES))

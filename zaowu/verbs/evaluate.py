@@ -11,8 +11,10 @@ from zaowu.learn import choose_device
 from zaowu.progress import aligned, note, speaking
 from zaowu.report.say import PLAIN, plain
 from zaowu.run import Evaluated
+from zaowu.run.folder import writing
 from zaowu.run.load import load
-from zaowu.verbs.predict import checked_out, use_threads, write_frame
+from zaowu.run.stream import write_frame
+from zaowu.verbs.predict import checked_out, use_threads
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def evaluate(
         for sentence in found.predicted.warnings:
             note(sentence)
         if place is not None:
-            write_frame(found.predicted.to_frame(), place)
+            with writing(place):
+                write_frame(found.predicted.to_frame(), place)
             note(f"{found.rows:,} predictions: {place}")
         return Scores(found)
 

@@ -7,38 +7,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
 from zaowu.progress import note, speaking
-from zaowu.records.facts import as_strings
 from zaowu.records.read import part_of
 from zaowu.records.reading.remote import is_remote
+from zaowu.records.stream import is_large
 from zaowu.run import Predicted
 from zaowu.run.folder import writing
 from zaowu.run.load import load
+from zaowu.run.stream import FORMATS, predict_to_file, write_frame
 
 SHOWN = 48  # characters of a text in a table
-FORMATS = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted, and how many answers of each row are wanted."""
+    """What was predicted, and how many answers of each row are wanted.
 
-    found: Predicted
+    found: None for a large file, whose answers are in `path` alone. rows: how many were answered.
+    """
+
+    found: Predicted | None
     top: int
+    rows: int
+    path: Path | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.found.warnings
+        return self.told if self.found is None else self.found.warnings
 
-    def to_plain(self) -> list[dict[str, Any]]:
+    def to_plain(self) -> list[dict[str, Any]] | dict[str, Any]:
+        """One object per row; of a large file `rows` and `out`."""
+        if self.found is None:
+            return {"rows": self.rows, "out": str(self.path)}
         return self.found.to_plain(top=self.top)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows for a terminal."""
+        if self.found is None:
+            return ["rows", "out"], [[f"{self.rows:,}", str(self.path)]]
         return table(self.found, top=self.top)
 
 
@@ -55,7 +64,9 @@ def predict(
 ) -> Predictions:
     """what: texts, one path, or any table that `fit` reads. A single argument that exists is a file, unless `text`.
 
-    out: a .csv, .jsonl or .parquet with the rows as they were, in order, and the answers beside them.
+    out: a .csv, .jsonl or .parquet with the rows as they were, in order, and the answers beside them. A file beyond
+    64 MB is then read and answered in portions, in memory that does not grow with it; after a kill the same call goes
+    on where it was.
     Raises UserError for a run, a file or columns that cannot be used.
     """
     with speaking(quiet=quiet):
@@ -64,11 +75,17 @@ def predict(
         path = None if out is None else checked_out(out)
         use_threads(threads)
         opened = load(run, device=str(choose_device(device)))
-        found = opened.predict(_data(what, text=text))
+        data = _data(what, text=text)
+        if path is not None and is_large(data):
+            rows, told = predict_to_file(opened, data, path, top=top)
+            note(f"{rows:,} predictions: {path}")
+            return Predictions(None, top, rows, path, told)
+        found = opened.predict(data)
         if path is not None:
-            write_frame(found.to_frame(top=top), path)
+            with writing(path):
+                write_frame(found.to_frame(top=top), path)
             note(f"{len(found):,} predictions: {path}")
-        return Predictions(found, top)
+        return Predictions(found, top, len(found), path)
 
 
 def table(found: Predicted, *, top: int = 1) -> tuple[list[str], list[list[str]]]:
@@ -96,19 +113,6 @@ def checked_out(out: str | Path) -> Path:
     if not path.parent.is_dir():
         raise UserError(f"--out {path}: there is no folder {path.parent}.")
     return path
-
-
-def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """Under a temporary name, then renamed. Lists and other nested cells become text in a CSV."""
-    fresh = path.with_name(f".{path.name}.new")
-    if path.suffix.lower() == ".csv":
-        frame = frame.with_columns(as_strings(series) for series in frame if series.dtype.is_nested())
-    try:
-        with writing(path):
-            getattr(frame, FORMATS[path.suffix.lower()])(fresh)
-            fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def use_threads(threads: int | None) -> None:

@@ -60,15 +60,26 @@ def parse(blocks: Iterable[bytes], dialect: Dialect, *, source: str, encoding: s
 
     source, encoding: names for the sentences about bad rows.
     """
+    (whole,) = portions(blocks, dialect, source=source, encoding=encoding, least=None)
+    return whole
+
+
+def portions(
+    blocks: Iterable[bytes], dialect: Dialect, *, source: str, encoding: str = "UTF-8", least: int | None
+) -> Iterator[Parsed]:
+    """The same in pieces of at least so many records, but for the last; None: all in one."""
     parser = _Parser(dialect, source, encoding)
     rest, pending = b"", b""
     for block in _below(blocks, dialect):
         pending += block if block.endswith(b"\n") else block + b"\n"
         if len(pending) >= len(rest):  # a record that outgrew its block is tried again when it has doubled
             rest, pending = parser.take(rest + pending), b""
+        if least is not None and sum(map(len, parser.rows)) >= least:
+            yield parser.parsed()
+            parser.clear()
     if rest or pending:
         parser.take(rest + pending, final=True)
-    return parser.parsed()
+    yield parser.parsed()
 
 
 def _below(blocks: Iterable[bytes], dialect: Dialect) -> Iterator[bytes]:
@@ -147,6 +158,10 @@ class _Parser:
         frame = pl.concat(self.frames, rechunk=False) if self.frames else pl.DataFrame(schema=self.schema)
         rows = np.concatenate(self.rows) if self.rows else np.empty(0, np.int64)
         return Parsed(frame, rows, self.bad_rows, self.num_quoted, self.num_multiline)
+
+    def clear(self) -> None:
+        """Forgets what `parsed` has given, but not where it stands."""
+        self.frames, self.rows, self.bad_rows = [], [], []
 
     def take(self, block: bytes, *, final: bool = False) -> bytes:
         """Reads the records of `block`, which begins with a record; returns the last one if it has no end.
