@@ -134,7 +134,8 @@ def test_balanced_weights_let_rows_with_a_tag_weigh_as_much_as_those_without():
 
 
 def f1_at(truth, scores, threshold):
-    return sk.f1_score(truth.ravel(), (scores >= threshold).ravel(), zero_division=0)
+    given = scores >= threshold
+    return 2 * (truth & given).sum() / (truth.sum() + given.sum())  # scikit-learn's takes a thousand times as long
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -346,7 +347,7 @@ def test_details_are_those_of_scikit_learn_and_come_back():
         {"tags": ["a", "b", 3]},
         {"counts": [1]},
         {"counts": [1, 0, 1]},
-        {"counts": [1, 1, 99]},
+        {"counts": [1, 1, 9999]},
         {"rows": 0},
         {"rows": "all"},
         {"thresholds": [0.5]},
