@@ -79,9 +79,11 @@ def test_equal_in_all_that_comes_second_the_first_number_decides_within_the_nois
     assert best(points[::-1]) is points[1]
 
 
-def test_a_gain_within_the_noise_does_not_keep_training_alive() -> None:
-    points = history((0.80, 0.5), (0.81, 0.6), (0.82, 0.7), noise=0.05)
+def test_a_gain_within_the_noise_keeps_training_alive_but_is_not_chosen() -> None:
+    points = history((0.80, 0.5), (0.81, 0.6), (0.82, 0.7), (0.815, 0.8), (0.81, 0.9), noise=0.05)
+    assert reason_to_stop(points[:4], epochs=9, patience=2) is None
     assert reason_to_stop(points, epochs=9, patience=2) == "no gain on validation in 2 evaluations"
+    assert best(points) is points[0]
 
 
 def test_noise_is_the_standard_error_of_a_share_and_nothing_for_what_is_none() -> None:

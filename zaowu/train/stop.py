@@ -48,8 +48,10 @@ def reason_to_stop(history: Sequence[Point], *, epochs: int, patience: int) -> s
     last = history[-1]
     if last.epoch >= epochs:
         return f"all {epochs} epochs done"
-    if last.valid and last.step - best(history).step > 0:
-        since = sum(point.step > best(history).step for point in history)
+    if last.rank:
+        highest = max(history, key=lambda point: (point.rank, -point.step))  # noise or not, it is a gain
+        gained = max(best(history).step, highest.step)
+        since = sum(point.step > gained for point in history)
         if since >= patience:
             return f"no gain on validation in {since} evaluations"
     return None
