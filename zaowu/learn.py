@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from zaowu import bases, targets
 from zaowu.config import FitConfig, ModelConfig, TrainConfig, TrunkConfig
-from zaowu.errors import UserError
+from zaowu.errors import UserError, nearest, shorten
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import text
 from zaowu.model import Model
@@ -26,6 +27,7 @@ from zaowu.train.loop import Part, Training, train
 from zaowu.trunk import families
 
 DEFAULT_TOKENS = 512
+DEVICES = ("auto", "cpu", "cuda")
 TOKENS = "embedders.text.weight"  # the token table's name in our state
 
 
@@ -214,10 +216,11 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device: expected a device that is here, got '{name}'; use --device cpu.")
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--device: expected auto, cpu or cuda, got '{name}'.") from None
+    with suppress(RuntimeError):  # torch's word for a name that it does not know
+        device = torch.device(name)
+        if device.type in ("cpu", "cuda"):
+            return device
+    raise UserError(f"--device: expected auto, cpu or cuda, got '{shorten(name)}'.{nearest(name, DEVICES)}")
 
 
 def _part(source: text.Input, records: Records, names: Iterable[str], *, training: bool = False) -> Part:

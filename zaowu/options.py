@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig, from_plain
 from zaowu.errors import UserError, nearest, shorten
@@ -42,6 +42,8 @@ RANGES = {
     "num_pieces": (100, 1_000_000),
 }
 UNITS = {"s": 1, "m": 60, "h": 3600}
+OF_THE_MACHINE = ("device", "threads")  # may differ where a run is repeated
+SINGULAR = {"columns": "column", "slices": "slice"}  # flags that may be given several times
 
 
 def rare_settings(settings: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
@@ -90,20 +92,38 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
     for name in RANGES.keys() & values.keys():
         (least, most), value = RANGES[name], values[name]
         if isinstance(value, (int, float)) and not least <= value <= most:
-            flag = f"--set {name}" if name in RARE else f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag}: expected {least:g} to {most:g}, got {shorten(value, 20)}.")
+            raise UserError(f"{_flag(name)}: expected {least:g} to {most:g}, got {shorten(value, 20)}.")
 
 
 def _check_words(kind: type, values: Mapping[str, Any]) -> None:
     """Choices of one word, by the flag that a person typed."""
     for name, hint in get_type_hints(kind).items():
-        parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+        parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
         value = values.get(name)
         if words and value is not None and value not in words:
-            flag = f"--{name.replace('_', '-')}"
             expected = f"{', '.join(words[:-1])} or {words[-1]}"
-            raise UserError(f"{flag}: expected {expected}, got '{shorten(value)}'.{nearest(str(value), words)}")
+            raise UserError(f"{_flag(name)}: expected {expected}, got '{shorten(value)}'.{nearest(str(value), words)}")
+
+
+def refuse_beside_like(config: FitConfig) -> None:
+    """Raises UserError naming a choice that was made beside --like; one that equals its default passes unseen."""
+    usual = FitConfig()
+    parts = ((config.data, usual.data), (config.text, usual.text), (config.train, usual.train))
+    given = [name for part, default in parts for name, value in vars(part).items() if value != getattr(default, name)]
+    given = [name for name in given if name not in OF_THE_MACHINE]
+    if config.head != usual.head:
+        given.append("head")
+    if given:
+        raise UserError(
+            f"{_flag(given[0])} cannot be given beside --like, which repeats all choices of a run: leave out one of "
+            "the two."
+        )
+
+
+def _flag(name: str) -> str:
+    """What a person types for a field of the configs."""
+    return f"--set {name}" if name in RARE else f"--{SINGULAR.get(name, name).replace('_', '-')}"
 
 
 def seconds(limit: str | float | None) -> float | None:

@@ -7,6 +7,10 @@ import os
 import sys
 from typing import Any
 
+from zaowu.errors import nearest, shorten
+
+KINDS = {"int_parsing": "a whole number", "float_parsing": "a number"}  # what a flag takes
+
 
 def print_json(data: Any) -> None:
     print(json.dumps(data, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
@@ -40,9 +44,20 @@ def fail(sentence: str, code: int) -> int:
 
 def usage(error: Any) -> int:
     """What the command line itself refuses: an unknown flag or command, a missing argument."""
+    message = error.format_message()
+    if not message:  # nothing was typed after the command's name, and its help stands there already
+        return 2
+    if hasattr(error, "possibilities"):
+        message = error.message + "." + nearest(error.option_name, error.possibilities or ())
+    elif hasattr(error.__cause__, "errors"):  # a value that is not of the flag's kind
+        wrong = error.__cause__.errors()[0]
+        kind = KINDS.get(wrong["type"], wrong["msg"])
+        message = f"{error.param.opts[0]}: expected {kind}, got '{shorten(wrong['input'])}'."
+    elif not message.endswith((".", "?")):
+        message += "."
     context = getattr(error, "ctx", None)
     where = f" See '{context.command_path} --help'." if context is not None else " See 'zaowu --help'."
-    return fail(error.format_message() + where, 2)
+    return fail(message + where, 2)
 
 
 def bug(error: Exception) -> int:

@@ -57,7 +57,7 @@ def clean(
         raise bad_rows.refusal(unusable)
     keep = ~(blank | unlabelled | weightless)
     if not keep.any():
-        raise UserError(_nothing_left(table, blank, unlabelled, schema))
+        raise UserError(_nothing_left(table, blank, unlabelled, weightless, schema))
     frame = frame.filter(keep)
     for column in targets if need_target else ():
         labels = frame.get_column(column.name).drop_nulls()
@@ -138,11 +138,16 @@ def _bad_rows(
     return found
 
 
-def _nothing_left(table: Table, blank: np.ndarray, unlabelled: np.ndarray, schema: Schema) -> str:
+def _nothing_left(
+    table: Table, blank: np.ndarray, unlabelled: np.ndarray, weightless: np.ndarray, schema: Schema
+) -> str:
     texts = " and ".join(f"'{column.name}'" for column in schema.inputs)
     names = ", ".join(f"'{column.name}'" for column in schema.targets)
     what = "number" if all(column.kind == "number" for column in schema.targets) else "label"
     label = f", {int((unlabelled & ~blank).sum()):,} no {what} in {names}" if names else ""
+    weight = ", ".join(f"'{column.name}'" for column in schema.named("weight"))
+    lacking = int((weightless & ~blank & ~unlabelled).sum())
+    label += f", {lacking:,} no weight from 0 in {weight}" if lacking else ""
     return (
         f"{table.source}: none of the {len(blank):,} rows can be used: "
         f"{int(blank.sum()):,} have no text in {texts}{label}."

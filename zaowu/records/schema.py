@@ -106,6 +106,8 @@ def _choices(
                 or f" Its columns are {shorten(', '.join(table.frame.columns), 200)}."
             )
             raise UserError(f"{table.source}: there is no column '{shorten(name)}' as {option} says.{hint}")
+        if said.get(name) == option:
+            raise UserError(f"{option} {quoted(name)} is given twice.")
         if name in said:
             raise UserError(f"column '{name}' cannot be both {said[name]} and {option}.")
         said[name] = option

@@ -20,7 +20,7 @@ class Say:
     def __init__(self, lang: str) -> None:
         tables = {"en": english.WORDS, "zh": chinese.WORDS}
         if lang not in tables:
-            raise UserError(f"Language: expected en or zh, got '{shorten(lang)}'.{nearest(lang, tables)}")
+            raise UserError(f"--lang: expected en or zh, got '{shorten(lang)}'.{nearest(lang, tables)}")
         self.lang, self.words = lang, tables[lang]
         self.zh = lang == "zh"
 

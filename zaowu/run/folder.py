@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zaowu.bases.cache import sha256
-from zaowu.errors import UserError, shorten
+from zaowu.errors import UserError, nearest, shorten
 
 MANIFEST = "zaowu.json"
 FORMAT = 1
@@ -50,6 +50,8 @@ def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = 
     if folder.is_file():
         raise UserError(f"{folder}: expected a folder for the run, found a file. Choose another place with --out.")
     if folder.exists() and not resume and any(folder.iterdir()):
+        if not overwrite and not (folder / MANIFEST).is_file():
+            raise UserError(f"{folder}: something that is no run stands here already. Choose another place with --out.")
         if not overwrite:
             raise UserError(f"{folder}: a run stands here already. Pass --overwrite to replace it, or another --out.")
         if not (folder / MANIFEST).is_file():
@@ -62,12 +64,13 @@ def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = 
             f"{folder}: an interrupted run waits here. Pass --resume to go on with it, or --overwrite to start again."
         )
     with writing(folder):
-        begun = partial(folder).exists()
+        made = [path for path in (partial(folder), *partial(folder).parents) if not path.exists()]
         partial(folder).mkdir(parents=True, exist_ok=True)
         (partial(folder) / MANIFEST).write_bytes(b"")
         (partial(folder) / MANIFEST).unlink()
-        if not begun:  # nothing is left lying about if the data is refused
-            partial(folder).rmdir()
+        with suppress(OSError):  # another run may have begun beside it
+            for path in made:  # nothing is left lying about if the data is refused
+                path.rmdir()
     return folder
 
 
@@ -137,7 +140,8 @@ def opened(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise UserError(f"{folder}: expected the folder of a run, found {'a file' if folder.exists() else 'nothing'}.")
+        found = "found a file." if folder.exists() else f"found nothing.{_nearest_run(folder)}"
+        raise UserError(f"{folder}: expected the folder of a run, {found}")
     if not path.is_file():
         raise UserError(f"{folder}: expected the folder of a run, found no {MANIFEST} in it.")
     manifest = read_json(path)
@@ -150,6 +154,18 @@ def opened(folder: Path) -> dict[str, Any]:
     for name, digest in manifest["files"].items():
         _verify(folder, name, digest)
     return manifest
+
+
+def _nearest_run(folder: Path) -> str:
+    """The run beside it whose name is nearest; of a name alone, the one in runs/."""
+    try:
+        runs = [path for path in folder.parent.iterdir() if (path / MANIFEST).is_file()]
+    except OSError:
+        runs = []
+    if close := nearest(folder.name, (path.name for path in runs)):
+        return close
+    usual = Path("runs") / folder.name
+    return f" Did you mean '{usual}'?" if (usual / MANIFEST).is_file() else ""
 
 
 def listed(manifest: dict[str, Any], *names: str, folder: Path) -> None:

@@ -129,12 +129,16 @@ class Number:
     ) -> Number:
         """The scale of the training values. Raises UserError for fewer than two different ones."""
         if label_smoothing or class_weights != "none":
-            raise UserError("Class weights and label smoothing are for classes; this target is a number.")
+            raise UserError(
+                "--class-weights and --set label_smoothing are for classes; this target is a number: leave them out."
+            )
         values = _values(labels)
         values = values[np.isfinite(values)]
         if len(np.unique(values)) < 2:
             only = f"only {figure(values[0])}" if len(values) else "none"
-            raise UserError(f"Training values: expected at least two different numbers, got {only}.")
+            raise UserError(
+                f"Training values: expected at least two different numbers, got {only}. Choose another --target."
+            )
         found = cls(lowest=float(values.min()), highest=float(values.max()))
         if values.min() >= 0 and _skewness(values) > SKEWED:
             log = replace(found, scale="log", unit=float(np.median(values[values > 0])))

@@ -14,6 +14,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
 from zaowu.metrics import mean_interval, paired_interval, wilson_interval
 from zaowu.progress import aligned, note, speaking
+from zaowu.records import bad_rows
 from zaowu.records.check import clean
 from zaowu.records.read import read
 from zaowu.records.records import Records
@@ -23,6 +24,7 @@ from zaowu.report.say import Say, language
 from zaowu.run import Run
 from zaowu.run.load import load
 from zaowu.verbs.predict import use_threads
+from zaowu.verbs.report import checked_page
 
 PAGE = Path("runs") / "comparison.html"
 NUM_SHOWN = 20
@@ -96,9 +98,9 @@ def compare(
     """
     if isinstance(runs, (str, Path)) or len(runs) < 2:
         raise UserError("compare: expected at least two runs, such as 'zaowu compare runs/a runs/b'.")
-    page = Path(out) if out is not None else PAGE
-    if out is not None and not page.parent.is_dir():
-        raise UserError(f"--out {page}: there is no folder {page.parent}.")
+    bad_rows.checked(on_bad_row)
+    page = checked_page(out) if out is not None else PAGE
+    words = language(lang)
     names = _names([Path(run) for run in runs])
     with speaking(quiet=quiet):
         use_threads(threads)
@@ -109,7 +111,7 @@ def compare(
         else:
             contents = _measured(shared, opened, names, data, on_bad_row)
         page.parent.mkdir(parents=True, exist_ok=True)
-        write(page, contents, lang=language(lang))
+        write(page, contents, lang=words)
     return Comparison(tuple(contents), page)
 
 

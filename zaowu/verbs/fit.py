@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.inputs import guessers
 from zaowu.learn import check_choices, learn
-from zaowu.options import checked, fit_config, rare_settings, seconds
+from zaowu.options import OF_THE_MACHINE, checked, fit_config, rare_settings, refuse_beside_like, seconds
 from zaowu.progress import aligned, note, speaking
 from zaowu.records import schema as schemas
 from zaowu.records.findings import Findings, find
@@ -65,43 +66,52 @@ def fit(
     records count in training. columns: name -> kind, or "name:kind=text" strings.
     time_limit: seconds, or "90s", "20m", "2h".
     settings: rare ones, by name or as "name=value" (`options.RARE` lists them). out: the run's folder; default
-    runs/<file name>. like: take all choices from this run. resume: go on with an interrupted run in `out`.
+    runs/<file name>. like: take all choices from this run, and none beside it. resume: go on with an interrupted run
+    in `out`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
     """
     with speaking(quiet=quiet):
         name = Path(path).absolute().stem if isinstance(path, (str, Path)) else "fit"
+        text = {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long}
+        training = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "lr": lr,
+            "class_weights": class_weights,
+            "time_limit": seconds(time_limit),
+            "seed": seed,
+            "device": device,
+            "precision": precision,
+            "threads": threads,
+        }
+        data = {
+            "target": [target] if isinstance(target, str) else list(target or ()),
+            "columns": schemas.column_kinds(columns),
+            "ignore": list(ignore),
+            "group": group,
+            "weight": weight,
+            "slices": list(slices),
+            "valid": valid,
+            "test": test,
+            "on_bad_row": on_bad_row,
+        }
+        config = fit_config(data, text, head, training, rare_settings(settings))
         if like is not None:
-            config = checked(from_plain(FitConfig, opened(Path(like)).get("config"), where=str(like)))
-        else:
-            text = {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long}
-            training = {
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "lr": lr,
-                "class_weights": class_weights,
-                "time_limit": seconds(time_limit),
-                "seed": seed,
-                "device": device,
-                "precision": precision,
-                "threads": threads,
-            }
-            data = {
-                "target": [target] if isinstance(target, str) else list(target or ()),
-                "columns": schemas.column_kinds(columns),
-                "ignore": list(ignore),
-                "group": group,
-                "weight": weight,
-                "slices": list(slices),
-                "valid": valid,
-                "test": test,
-                "on_bad_row": on_bad_row,
-            }
-            config = fit_config(data, text, head, training, rare_settings(settings))
-            if config.text.base != "none" and config.text.size != TextConfig.size:
-                note("--size has no effect with a base; pass --base none to train from scratch.")
-        config = check_choices(config)
+            config = _repeated(Path(like), config)
+        elif config.text.base != "none" and config.text.size != TextConfig.size:
+            note("--size has no effect with a base; pass --base none to train from scratch.")
+        words = language(lang)
         folder = place(out, name=name, overwrite=overwrite, resume=resume)
-        return _fit(path, config, folder=folder, resume=resume, lang=language(lang))
+        config = check_choices(config)  # after all that is quick: a base may have to be fetched
+        return _fit(path, config, folder=folder, resume=resume, lang=words)
+
+
+def _repeated(run: Path, given: FitConfig) -> FitConfig:
+    """The choices of a run, but for the device and the threads where they are given: those are of this machine."""
+    refuse_beside_like(given)
+    config = checked(from_plain(FitConfig, opened(run).get("config"), where=str(run)))
+    here = {name: value for name in OF_THE_MACHINE if (value := getattr(given.train, name)) not in (None, "auto")}
+    return replace(config, train=replace(config.train, **here))
 
 
 def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str) -> Run:

@@ -11,7 +11,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
 from zaowu.progress import note, speaking
 from zaowu.records.read import part_of
-from zaowu.records.reading.remote import is_remote
+from zaowu.records.reading.remote import TABLES, is_remote
 from zaowu.records.stream import is_large
 from zaowu.run import Predicted
 from zaowu.run.folder import writing
@@ -127,17 +127,22 @@ def use_threads(threads: int | None) -> None:
 
 
 def _data(what: Any, *, text: bool) -> Any:
-    """An existing path is a file; anything else that is a string is a text."""
+    """An existing path is a file, and so is a single word with the ending of a table; all other strings are texts."""
     if isinstance(what, (str, Path)):
         what = [what]
     if not isinstance(what, Sequence) or not all(isinstance(item, (str, Path)) for item in what):
         return what
-    paths = [item for item in what if not text and _exists(item)]
+    paths = [item for item in what if not text and (_exists(item) or (len(what) == 1 and _is_tables_name(item)))]
     if not paths:
         return [str(item) for item in what]
     if len(what) > 1:
         raise UserError(f"'{paths[0]}' is a file: give one file, or pass --text to take all arguments as texts.")
     return paths[0]
+
+
+def _is_tables_name(item: str | Path) -> bool:
+    """Whether nobody would ask a model about it: a file that is missing, which reading it will say."""
+    return str(item).lower().endswith(TABLES) and not any(map(str.isspace, str(item)))
 
 
 def _exists(item: str | Path) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zaowu import metrics
 from zaowu.config import from_plain, to_plain
-from zaowu.errors import UserError
+from zaowu.errors import UserError, shorten
 from zaowu.targets import LossSum, Metric, Mistake, Score
 from zaowu.targets.tags.details import TagRow, TagsDetails, TagsPrediction
 from zaowu.targets.tags.labels import SEPARATORS, find_separator, parse, words
@@ -69,7 +69,11 @@ class Tags:
         rows = [parse(label, separator) for label in labels if label is not None]
         count = Counter(tag for tags in rows for tag in tags)
         if not count or all(number == len(rows) for number in count.values()):
-            raise UserError(f"Training labels: expected tags that some rows have and others lack, got {len(count)}.")
+            same = f"every row has {shorten(words(sorted(count)))}" if count else "no row has any"
+            raise UserError(
+                f"Training labels: expected tags that some rows have and others lack, but {same}. "
+                "Choose another --target."
+            )
         for tag in {tag for label in also if label is not None for tag in parse(label, separator)} - count.keys():
             count[tag] = 1
         if len(count) > MAX_TAGS:
