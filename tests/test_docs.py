@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,27 @@ def test_the_examples_run_as_they_are_printed(name, desk):
     assert (desk / "runs" / "news" / "report.html").is_file()
     answers = (desk / "answers.csv").read_text("utf-8").splitlines()
     assert answers[0] == "title,topic,predicted_topic,confidence" and len(answers) == 25
+
+
+def test_the_walk_runs_as_it_is_printed(tmp_path, monkeypatch, capsys):
+    """In this process, so that torch is imported once; what the blocks assert is part of the test."""
+    from zaowu.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    blocks = marked_blocks(read("docs/walkthrough.md"))
+    assert {language for language, _ in blocks} == {"sh", "python"}
+    for language, code in blocks:
+        if language == "python":
+            exec(compile(code, "docs/walkthrough.md", "exec"), {"__name__": "__main__"})
+            continue
+        for line in code.splitlines():
+            monkeypatch.setattr(sys, "argv", shlex.split(line))
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert line.startswith("zaowu ") and not ended.value.code, f"{line}\n{capsys.readouterr().err}"
+    for name in ("runs/tickets/report.html", "runs/comparison.html", "report-zh.html"):
+        assert "<html" in (tmp_path / name).read_text("utf-8"), name
+    assert (tmp_path / "answers.csv").read_text("utf-8").startswith("message,predicted_team,confidence\n")
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -285,7 +285,7 @@ def test_the_person_decides_what_kind_of_answer_it_is():
     ("said", "sentence"),
     [
         ({"weight": "wight"}, "no column 'wight' as --weight says. Did you mean 'weight'?"),
-        ({"target": ["label", "label"]}, "column 'label' cannot be both --target and --target"),
+        ({"target": ["label", "label"]}, "--target label is given twice."),
         ({"target": ["label"], "weight": "label"}, "column 'label' cannot be both --target and --weight"),
         ({"weight": "weight", "group": "weight"}, "column 'weight' cannot be both --group and --weight"),
     ],
