@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_saved_and_opened_it_answers_bit_for_bit(tiny_run, news, tmp_path):
     given, back = first.predict(texts).prediction, second.predict(texts).prediction
     assert np.array_equal(given.probabilities, back.probabilities)
     assert given.classes == back.classes and given.labels == back.labels
-    beside = [run.baselines.predict({"text": texts})["tfidf_linear"].probabilities for run in (first, second)]
+    beside = [run.baselines.predict({"text": texts})["label"]["tfidf_linear"].probabilities for run in (first, second)]
     assert np.array_equal(*beside)
     assert opened(tiny_run)["files"].keys() == opened(tmp_path / "again")["files"].keys()
 
@@ -66,3 +67,16 @@ def test_where_a_run_may_stand(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     assert place(".", name="x", overwrite=False) == tmp_path / "empty"
+
+
+def test_resume_takes_nothing_that_is_no_interrupted_run(tiny_run, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="no run stands here"):
+        place(tmp_path / "thesis", name="x", overwrite=False, resume=True)
+    finished = shutil.copytree(tiny_run, tmp_path / "finished")
+    with pytest.raises(UserError, match="was finished"):
+        place(finished, name="x", overwrite=False, resume=True)
+    (finished / "checkpoint").mkdir()
+    assert place(finished, name="x", overwrite=False, resume=True) == finished
+    assert (tmp_path / "thesis" / "thesis.txt").read_text() == "years of work"

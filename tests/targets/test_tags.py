@@ -55,6 +55,7 @@ def test_the_separator_is_that_of_most_labels_and_the_rest_are_letters():
         ("['a', 'b;c']", ["a", "b;c"]),  # as Python writes it
         ("['']", []),
         ("[" * 50_000, []),
+        ("[WIP] draft,bug", ["[WIP] draft", "bug"]),
         ("a,b", ["a", "b"]),
         (",", []),
     ],
@@ -277,17 +278,17 @@ def test_tags_that_nobody_has_or_gives_do_not_count_in_macro_f1():
 
 
 def test_intervals_hold_the_score_of_the_whole_95_times_in_100():
-    labels, _, logits = simulated(20_000, seed=5)
+    labels, _, logits = simulated(5_000, seed=5)
     target = Tags.fit(labels)
     whole, rng = target.decode(logits), np.random.default_rng(0)
     real = target.score(whole, labels)
     held = dict.fromkeys(real, 0)
-    for _ in range(60):
+    for _ in range(40):
         rows = rng.integers(len(labels), size=200)
-        found = target.intervals(whole.take(rows), [labels[row] for row in rows], seed=0, resamples=200)
+        found = target.intervals(whole.take(rows), [labels[row] for row in rows], seed=0, resamples=150)
         for name, (low, high) in found.items():
             held[name] += low <= real[name] <= high
-    assert all(50 <= count <= 60 for count in held.values()), held
+    assert all(33 <= count <= 40 for count in held.values()), held
 
 
 def test_where_every_row_is_right_there_still_is_an_interval():

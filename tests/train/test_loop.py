@@ -214,7 +214,7 @@ def test_several_answers_each_learn_from_the_records_that_have_them() -> None:
     trunk = TrunkConfig(dim=16, num_layers=2, ffn_dim=32, attention=AttentionConfig(num_heads=2))
     model = Model({"text": source}, targets, ModelConfig(trunk=trunk))
     model.initialise(0)
-    found = train(model, source, part, held, replace(CONFIG, epochs=20, patience=20))
+    found = train(model, source, part, held, replace(CONFIG, epochs=12, patience=12))
     assert found.best.valid["kind: accuracy"] > 0.9 and found.best.valid["size: r2"] > 0.6
     assert set(found.best.valid) == {f"kind: {name}" for name in Category.metrics} | {
         f"size: {name}" for name in Number.metrics
@@ -241,3 +241,11 @@ def test_a_record_of_weight_zero_teaches_nothing_and_one_of_weight_two_counts_tw
         results.append((float(total.detach()), model.heads[0].weight.grad.clone()))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
     torch.testing.assert_close(results[0][1], results[1][1], atol=1e-6, rtol=1e-4)
+
+
+def test_a_batch_in_which_nothing_weighs_anything_is_no_step() -> None:
+    part = make_part(32, seed=0)
+    part = replace(part, weights=np.where(np.arange(32) < 3, 1.0, 0.0).astype(np.float32))
+    model, source = make_model()
+    found = train(model, source, part, None, CONFIG)
+    assert all(torch.isfinite(weight).all() for weight in weights(model).values()) and found.num_steps == 16
