@@ -150,3 +150,14 @@ def test_a_million_rows_and_thousands_of_classes_stay_small():
         warnings.simplefilter("error")
         low, high = metrics.macro_f1_interval(truth, predicted)
     assert low < metrics.macro_f1(truth, predicted) < high and high - low < 0.01
+
+
+@pytest.mark.parametrize(("wins", "losses", "proved"), [(4, 0, False), (3, 0, False), (12, 0, True), (30, 10, True)])
+def test_few_rows_that_differ_prove_nothing(wins, losses, proved):
+    from scipy.stats import binomtest
+
+    assert (binomtest(wins, wins + losses).pvalue < 0.05) == proved
+    first, second = np.zeros(200), np.zeros(200)
+    first[:wins], second[wins : wins + losses] = 1, 1
+    low, high = metrics.paired_interval(first, second)
+    assert (low > 0) == proved and low < (wins - losses) / 200 < high

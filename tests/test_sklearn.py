@@ -144,3 +144,8 @@ def test_bad_input_gets_a_sentence(X, y, sentence):
 def test_a_wrong_choice_names_its_flag(data):
     with pytest.raises(Exception, match="--size"):
         Classifier(**SMALL | {"size": "huge"}).fit(*data)
+
+
+def test_a_class_of_empty_texts_is_refused_by_name():
+    with pytest.raises(ValueError, match="'b': every text of it is empty"):
+        Classifier(**SMALL).fit(["x y", " ", "z w", "x z", "w w"], ["a", "b", "c", "a", "c"])

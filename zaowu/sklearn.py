@@ -179,6 +179,10 @@ class Classifier(ClassifierMixin, _TextEstimator):
         width = len(str(len(self.classes_)))
         names = [f"{code:0{width}d}" for code in codes]  # in the order of classes_, whatever their type
         self.learned_ = self._learn(X, pl.Series(TARGET, names), "category", sample_weight)
+        known = self.learned_.targets[TARGET].classes
+        if len(known) < len(self.classes_):
+            lost = next(label for code, label in enumerate(self.classes_) if f"{code:0{width}d}" not in known)
+            raise ValueError(f"Class '{lost}': every text of it is empty. Leave these rows out.")
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

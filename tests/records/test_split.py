@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
+from zaowu.errors import UserError
 from zaowu.records.check import clean
+from zaowu.records.identity import mixed
 from zaowu.records.read import read
 from zaowu.records.records import Column, Records, Schema
 from zaowu.records.split import SIDES, Split, folds, split, split_off
@@ -87,7 +89,8 @@ def test_only_rows_of_classes_that_lacked_a_side_may_change():
         part = np.sort(np.random.default_rng(seed).choice(len(whole), 60, replace=False))
         own = whole.take(part)
         small, large = split(own), split(whole)
-        by_hash = sides(split(Records(**{**vars(own), "schema": Schema(COLUMNS[:1])})), len(part))
+        place = mixed(own.groups) / 2.0**64
+        by_hash = np.select([place < 0.1, place < 0.2], ["test", "valid"], "train")
         before, after = sides(small, len(part)), sides(large, len(whole))[part]
         free = before == by_hash
         assert (~free).sum() == small.moved
@@ -205,3 +208,17 @@ def test_where_a_text_stands_is_the_same_for_good():
 
     for text, group in zip(["姚明宣布退役", "苹果发布新手机", "ABC 公司上市"], own.groups.tolist(), strict=True):
         assert group == int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def test_without_classes_no_side_is_empty_and_too_few_groups_are_refused():
+    schema = Schema((COLUMNS[0], Column("price", "target", "number", ""), Column("user", "group", "id", "")))
+
+    def made_of(groups: int) -> Records:
+        rows = [{"text": f"text {k}", "price": k, "user": k % groups} for k in range(600)]
+        return clean(read(rows), schema)
+
+    for groups in (3, 4, 5, 40):
+        found = split(made_of(groups))
+        assert min(len(found.train), len(found.valid), len(found.test)) > 0
+    with pytest.raises(UserError, match="2 different groups cannot fill 3 sides"):
+        split(made_of(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -106,3 +107,22 @@ def test_rows_are_numbered_as_in_the_whole(large, frame, tmp_path):
         assert len(tables) > 3 and sum(table.frame.height for table in tables) == ROWS
         assert pl.concat([table.frame.select("text") for table in tables])["text"].to_list() == frame["text"].to_list()
     assert json.dumps([int(row) for row in tables[1].rows[:1]]) == "[41]"
+
+
+def test_objects_with_other_keys_further_down(large, tiny_run, frame, tmp_path):
+    rows = [{"id": k, "text": text} if k % 2 else {"text": text, "id": k} for k, text in frame.rows()]
+    del rows[200]["id"]
+    source, place = tmp_path / "data.jsonl", tmp_path / "answers.csv"
+    source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    predict(tiny_run, str(source), out=place, quiet=True)
+    answers = load(place)
+    assert answers["text"].to_list() == frame["text"].to_list()
+    assert answers["id"][199:202].to_list() == [199, None, 201]
+    rows[200]["more"] = 1
+    source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    with pytest.raises(UserError, match="'more' does not occur"):
+        predict(tiny_run, str(source), out=place, quiet=True)
+    lines = source.read_text("utf-8").splitlines()
+    source.write_text("\n".join([*lines[:150], "no object", *lines[150:]]), "utf-8")
+    with pytest.raises(UserError, match=re.escape("row 151")):
+        predict(tiny_run, str(source), out=place, quiet=True)

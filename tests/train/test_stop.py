@@ -97,3 +97,8 @@ def test_rank_turns_losses_round_in_the_order_of_the_target() -> None:
     category, number = targets.find("category", where="test"), targets.find("number", where="test")
     assert targets.rank(category, {"macro_f1": 0.8, "log_loss": 0.3, "accuracy": 0.9}) == (0.8, -0.3)
     assert targets.rank(number, {"r2": 0.5, "mae": 2.0, "rmse": 3.0}) == (0.5, -2.0)
+
+
+def test_small_steps_down_do_not_add_up() -> None:
+    points = history((0.80, 1.0), (0.79, 0.9), (0.78, 0.8), (0.77, 0.7), noise=0.015)
+    assert best(points) is points[1]

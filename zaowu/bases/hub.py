@@ -16,8 +16,11 @@ INSTALL = "pip install 'zaowu[hub]'"
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` is written as the hub's names are, and is no folder here."""
-    return NAME.fullmatch(name) is not None and not Path(name).exists()
+    """Whether `name` is written as the hub's names are, and neither it nor the folder it would stand in is here.
+
+    A misspelt `runs/mine` is no reason to ask strangers.
+    """
+    return NAME.fullmatch(name) is not None and not Path(name).parent.exists()
 
 
 def resolve(name: str, *, fetch: bool = True) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from zaowu.errors import UserError
 from zaowu.records.identity import mixed
 from zaowu.records.records import Records
 
@@ -35,9 +36,10 @@ def split(records: Records, *, shares: tuple[float, float, float] = (0.8, 0.1, 0
     shares: of train, validation and test; they sum to 1, and a side with share 0 stays empty. Equal groups (equal
     contents, where there is no group column) are on one side. The order of the records has no influence.
 
-    A class of the schema's target that has no record on a side gets its lowest-hash group moved there: first to
-    train, then to test, then to validation, and never away from a side that needs it more. So a class of one record
-    is in train. Only these rows may change side when rows are added.
+    A class of the schema's target (without classes: all records) that has no record on a side gets its lowest-hash
+    group moved there: first to train, then to test, then to validation, and never away from a side that needs it
+    more. So a class of one record is in train. Only these rows may change side when rows are added. Raises UserError
+    when there are too few groups for the sides.
     """
     assert len(shares) == 3 and min(shares) >= 0 and abs(sum(shares) - 1) < 1e-9, shares
     hashes = mixed(records.groups)
@@ -48,8 +50,14 @@ def split(records: Records, *, shares: tuple[float, float, float] = (0.8, 0.1, 0
     side[place < wanted["test"]] = SIDES.index("test")
     labels = _labels(records)
     by_hash = side
-    if labels is not None:
-        side = _fill(side, hashes, labels, [SIDES.index(name) for name in FILLED if wanted[name] > 0])
+    needed = [SIDES.index(name) for name in FILLED if wanted[name] > 0]
+    side = _fill(side, hashes, np.zeros(len(records), np.int64) if labels is None else labels, needed)
+    if empty := [SIDES[k] for k in needed if not (side == k).any()]:
+        groups = len(np.unique(hashes))
+        raise UserError(
+            f"{records.source}: {groups} different group{'s' * (groups > 1)} cannot fill {len(needed)} sides, none "
+            f"is left for {' and '.join(empty)}. Choose another --group, or give files with --valid and --test."
+        )
     train, valid, test = (np.flatnonzero(side == k) for k in range(3))
     deviation = {} if labels is None else _deviation(side, labels)
     return Split(train, valid, test, deviation, int((side != by_hash).sum()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from zaowu.errors import UserError
+from zaowu.errors import UserError, shorten
 from zaowu.records import bad_rows
 from zaowu.records.read import read
 from zaowu.records.reading import delimited, dialect, documents, encoding, labels
@@ -79,10 +80,36 @@ def _delimited(path: Path, codec: str, sample: str) -> Iterator[Table]:
 
 
 def _json_lines(path: Path, codec: str) -> Iterator[Table]:
-    """Objects by the keys of their own portion: a key that a portion lacks is a column that it lacks."""
-    blocks = encoding.blocks(path, codec)
+    """All portions have the columns and types of the first; what does not fit in them is refused by name."""
+    blocks, row = encoding.blocks(path, codec), 1
+    schema: pl.Schema | None = None
     while group := list(islice(blocks, 4)):
-        yield documents.read_json_lines(group, source=str(path), encoding=encoding.EXPECTED[codec])
+        expected = encoding.EXPECTED[codec]
+        table = documents.read_json_lines(group, source=str(path), encoding=expected, first_row=row)
+        row += sum(block.count(b"\n") for block in group)
+        schema = schema or table.frame.schema
+        yield replace(table, frame=_aligned(table, schema))
+
+
+def _aligned(table: Table, schema: pl.Schema) -> pl.DataFrame:
+    first, last = (int(table.rows[0]), int(table.rows[-1])) if len(table.rows) else (0, 0)
+    where = f"{table.source}, rows {first:,} to {last:,}"
+    if strange := [name for name in table.frame.columns if name not in schema]:
+        raise UserError(
+            f"{where}: the key '{shorten(strange[0])}' does not occur in the rows before. A large file needs the same "
+            "keys from its first rows on: give them there, as null where they are missing."
+        )
+    columns = []
+    for name, dtype in schema.items():
+        if name not in table.frame.columns:
+            columns.append(pl.lit(None, dtype).alias(name))
+            continue
+        own = table.frame.get_column(name)
+        cast = own if own.dtype == dtype else own.cast(dtype, strict=False)
+        if cast.null_count() > own.null_count():
+            raise UserError(f"{where}: '{shorten(name)}' holds {own.dtype} values, and {dtype} in the rows before.")
+        columns.append(pl.lit(cast).alias(name))
+    return table.frame.select(columns)
 
 
 def _parquet(path: Path) -> Iterator[Table]:

@@ -60,10 +60,7 @@ class ComparisonContent:
     num_disagreements: int | None = None
     rows: int | None = None
     notes: tuple[str, ...] = field(default=())
-
-    @property
-    def metric(self) -> str:
-        return FIGURES[self.kind]
+    metric: str = "accuracy"  # what `score` is
 
     @property
     def more_is_better(self) -> bool:
@@ -77,7 +74,7 @@ def verdict(content: ComparisonContent, say: Say) -> list[str]:
     order = sorted(content.models, key=lambda model: -sign * model.score)
     best = order[0]
     score = say.score(content.metric, best.score)
-    words = [say("compare.best", name=best.name, metric=say(f"sliced.{content.metric}"), score=score)]
+    words = [say("compare.best", name=best.name, metric=say(f"score.{content.metric}"), score=score)]
     for model in others:
         if model.lead is None:
             continue
@@ -106,7 +103,7 @@ def _part(content: ComparisonContent, number: int, say: Say) -> dict[str, Any]:
     return {
         "content": content,
         "verdict": verdict(content, say),
-        "metric": say(f"sliced.{metric}"),
+        "metric": say(f"score.{metric}"),
         "intervals": pictures.intervals(rows, metric, number, say, more_is_better=content.more_is_better)
         if rows
         else None,

@@ -114,7 +114,7 @@ def cost(dots: list[Dot], metric: str, number: int, say: Say) -> str:
             style = {"ha": "left" if left else "right", "va": "bottom"}
             sheet.write(axes, at, dot.score, _short(dot.name, 130.0), color=INK, **style)
         sheet.write(axes, 1, -0.18, say("axis.speed"), transform=axes.transAxes, ha="right", color=MUTED)
-        sheet.write(axes, -0.2, 1.05, say(f"sliced.{metric}"), transform=axes.transAxes, color=MUTED)
+        sheet.write(axes, -0.2, 1.05, say(f"score.{metric}"), transform=axes.transAxes, color=MUTED)
         return sheet.svg(f"cost{number}", say("picture.cost"))
 
 

@@ -49,6 +49,12 @@ def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = 
         raise UserError(f"--out {out}: expected a folder that can be a run's, got the root of the disk.")
     if folder.is_file():
         raise UserError(f"{folder}: expected a folder for the run, found a file. Choose another place with --out.")
+    if resume and folder.exists() and any(folder.iterdir()) and not _may_go_on(folder):
+        what = "a run that was finished" if (folder / MANIFEST).is_file() else "something that is no run"
+        raise UserError(
+            f"{folder}: {what} stands here, and no interrupted run to go on with. Leave --resume out, and choose "
+            "another place with --out."
+        )
     if folder.exists() and not resume and any(folder.iterdir()):
         if not overwrite and not (folder / MANIFEST).is_file():
             raise UserError(f"{folder}: something that is no run stands here already. Choose another place with --out.")
@@ -74,6 +80,12 @@ def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = 
     return folder
 
 
+def _may_go_on(folder: Path) -> bool:
+    """Whether an interrupted run waits in a run's folder or beside it."""
+    waits = any((place / "checkpoint").is_dir() for place in (folder, partial(folder)))
+    return waits and (folder / MANIFEST).is_file()
+
+
 def begin(folder: Path) -> Path:
     """The partial folder, empty but for a checkpoint: nothing of a save that was cut short gets into the run."""
     fresh = partial(folder)
@@ -90,6 +102,10 @@ def settle(folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
     with writing(folder):
         standing = folder.exists()
+        if standing and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+            raise UserError(
+                f"{folder}: something that is no run stands here, and stays. The run is in {partial(folder)}."
+            )
         if standing:
             folder.rename(old)
         try:

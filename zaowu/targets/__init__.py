@@ -79,6 +79,10 @@ class Prediction(Protocol):
         """One JSON-ready object per record."""
         ...
 
+    def agrees(self, other: Any) -> np.ndarray:
+        """(N,) bool: where another prediction of the same kind says the same."""
+        ...
+
     def shown(self, *, top: int) -> list[list[tuple[str, float | None]]]:
         """For each record its answers as words, with the confidence in each."""
         ...

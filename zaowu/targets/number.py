@@ -57,6 +57,13 @@ class NumberPrediction:
                 row |= {"low": low, "high": high}
         return rows
 
+    def agrees(self, other: NumberPrediction) -> np.ndarray:
+        """Each lies in the other's 90 % interval; without intervals, they differ by at most a tenth."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return np.abs(self.value - other.value) <= 0.1 * np.maximum(np.abs(self.value), np.abs(other.value))
+        ours = (other.value >= self.low) & (other.value <= self.high)
+        return ours & (self.value >= other.low) & (self.value <= other.high)
+
     def shown(self, *, top: int) -> list[list[tuple[str, float | None]]]:
         words = [figure(value) for value in self.value]
         if self.low is not None and self.high is not None:
@@ -244,10 +251,12 @@ class Number:
         how: dict[str, Any] = {"seed": seed, "resamples": resamples}
         ones = np.ones(len(truth), np.int64)
 
+        centred = truth - truth.mean()
+
         def r2(draws: np.ndarray) -> np.ndarray:
-            means = draws @ truth / len(truth)
-            variances = draws @ np.square(truth) / len(truth) - np.square(means)
-            return 1 - draws @ squared / len(truth) / np.maximum(variances, 1e-12 * max(1.0, float(truth.var())))
+            means = draws @ centred / len(truth)
+            variances = draws @ np.square(centred) / len(truth) - np.square(means)
+            return 1 - draws @ squared / len(truth) / np.maximum(variances, 1e-12 * float(centred.var()))
 
         value = self.score(prediction, labels)["r2"]
         low, high = metrics.bootstrap_interval(r2, ones, **how) if truth.var() > 0 else (value, value)

@@ -78,13 +78,14 @@ class Checkpoint:
         A damaged one is passed over with a warning. Raises UserError when none is whole, and when the run is not the
         one that was interrupted.
         """
-        problems = []
+        problems, damaged = [], list[Path]()
         for place in self.found:
             try:
                 state, tensors = _read(place)
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
                 problems.append(f"{place.name}: {shorten(error, 100)}")
                 note(f"{place}: this checkpoint is damaged ({shorten(error, 100)}); looking for the one before.")
+                damaged.append(place)
                 continue
             self._compare(state["identity"])
             try:
@@ -93,6 +94,8 @@ class Checkpoint:
             except (RuntimeError, KeyError) as error:
                 problems.append(f"{place.name}: {shorten(error, 100)}")
                 continue
+            for other in damaged:  # else they would count as kept, and good ones go in their place
+                shutil.rmtree(other, ignore_errors=True)
             return tensors.get("best"), state
         raise UserError(
             f"{self.path}: no checkpoint can be used, they are damaged or belong to other settings "

@@ -124,7 +124,7 @@ class Optimizer:
         for name, weight in self.named:
             keys = ("step", "exp_avg", "exp_avg_sq")
             if f"{name}/step" in tensors:
-                self.dense.state[weight] = {key: tensors[f"{name}/{key}"].clone() for key in keys}
+                self.dense.state[weight] = {key: tensors[f"{name}/{key}"].to(weight.device, copy=True) for key in keys}
         for name, table in self.tables.items():
             for key in ("first", "second", "steps"):
                 getattr(table, key).copy_(tensors[f"{name}/{key}"])

@@ -33,14 +33,9 @@ def best(history: Sequence[Point]) -> Point:
     """
     if not history[-1].rank:
         return history[-1]
-    chosen = history[0]
-    for point in history[1:]:
-        lead = point.rank[0] - chosen.rank[0]
-        if abs(lead) > max(point.noise, chosen.noise):
-            chosen = point if lead > 0 else chosen
-        elif (point.rank[1:], lead) > (chosen.rank[1:], 0.0):
-            chosen = point
-    return chosen
+    highest = max(history, key=lambda point: point.rank[0])
+    close = [point for point in history if highest.rank[0] - point.rank[0] <= max(highest.noise, point.noise)]
+    return max(close, key=lambda point: (point.rank[1:], point.rank[0], -point.step))
 
 
 def reason_to_stop(history: Sequence[Point], *, epochs: int, patience: int) -> str | None:

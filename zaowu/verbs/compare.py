@@ -18,7 +18,7 @@ from zaowu.records import bad_rows
 from zaowu.records.check import clean
 from zaowu.records.read import read
 from zaowu.records.records import Records
-from zaowu.report.comparison import ComparisonContent, Disagreement, Model, verdict, write
+from zaowu.report.comparison import FIGURES, ComparisonContent, Disagreement, Model, verdict, write
 from zaowu.report.content import AnswerContent
 from zaowu.report.say import Say, language
 from zaowu.run import Run
@@ -150,7 +150,8 @@ def _reported(target: str, runs: list[Run], names: list[str]) -> ComparisonConte
         low, high = evaluation.get("intervals", {}).get(metric, (None, None))
         facts = {"scored_on": run.content.scored_on, "rows": evaluation["rows"]}
         models.append(_model(name, run, evaluation[metric], low, high, facts, run.content.predict_rows_per_s))
-    return ComparisonContent(target, runs[0].targets[target].name, "", tuple(models))
+    first = runs[0].targets[target]
+    return ComparisonContent(target, first.name, "", tuple(models), metric=first.headline)
 
 
 def _measured(
@@ -193,12 +194,13 @@ def _compared(
         rows = np.intersect1d(rows, other)
     if not len(rows):
         raise UserError(f"{source}: no row has a label in '{target}' and the texts that all of the runs read.")
-    figures, answers, labels = [], [], []
+    figures, owns, labels = [], [], []
     for run, records, prediction in zip(runs, cleaned, predictions, strict=True):
         at = np.searchsorted(records.rows, rows)
-        own, labels = prediction.take(at), [records.values(target)[i] for i in at]
+        own, every = prediction.take(at), records.values(target)
+        labels = [every[i] for i in at]
         figures.append(run.targets[target].per_record(own, labels))
-        answers.append([shown[0][0] for shown in own.shown(top=1)])
+        owns.append(own)
     models = []
     for place, (name, run, values) in enumerate(zip(names, runs, figures, strict=True)):
         bounds = _interval(values)
@@ -207,23 +209,27 @@ def _compared(
             lead = (float(values.mean() - figures[0].mean()), *paired_interval(values, figures[0]))
         model = _model(name, run, float(values.mean()), *bounds, {"rows": len(rows)}, speeds[place], lead=lead)
         models.append(model)
-    differ = np.array([len(set(said)) > 1 for said in zip(*answers, strict=True)])
+    differ = ~np.all([owns[0].agrees(other) for other in owns[1:]], axis=0)
     spread = np.ptp(np.stack(figures), axis=0)
     order = sorted(np.flatnonzero(differ).tolist(), key=lambda i: -spread[i])[:NUM_SHOWN]
     first = cleaned[0].take(np.searchsorted(cleaned[0].rows, rows))
     columns = [first.values(column) for column in runs[0].source.columns]
+    answers = [[shown[0][0] for shown in own.take(np.array(order, np.int64)).shown(top=1)] for own in owns]
     examples = [
         Disagreement(
             row=int(rows[i]),
             text=shorten(" | ".join(column[i] for column in columns), 400),
             truth=str(labels[i]),
-            answers=tuple(said[i] for said in answers),
+            answers=tuple(said[place] for said in answers),
             figures=tuple(float(values[i]) for values in figures),
         )
-        for i in order
+        for place, i in enumerate(order)
     ]
     kind = runs[0].targets[target].name
-    return ComparisonContent(target, kind, source, tuple(models), tuple(examples), int(differ.sum()), len(rows))
+    num_different = int(differ.sum())
+    return ComparisonContent(
+        target, kind, source, tuple(models), tuple(examples), num_different, len(rows), metric=FIGURES[kind]
+    )
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

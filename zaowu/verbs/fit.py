@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -152,8 +153,12 @@ def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
     """What must not change between an interruption and --resume: the training rows, and the choices that matter."""
     free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
     training = {name: value for name, value in vars(config.train).items() if name not in free}
+    whole = prepared.whole
+    order = hashlib.sha256(whole.ids.tobytes() + whole.groups.tobytes())
+    order.update(b"" if whole.weights is None else whole.weights.tobytes())
     return {
         "training data": fingerprint(prepared.train)[:16],
+        "the order, groups and weights of the rows": order.hexdigest()[:16],
         "validation data": "none" if prepared.valid is None else fingerprint(prepared.valid)[:16],
         "head": config.head,
         **vars(config.text),

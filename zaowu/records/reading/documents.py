@@ -18,15 +18,16 @@ from zaowu.records.records import BadRow, Table
 MAX_DEPTH = 4  # of keys above the list of records
 
 
-def read_json_lines(blocks: Iterable[bytes], *, source: str, encoding: str) -> Table:
+def read_json_lines(blocks: Iterable[bytes], *, source: str, encoding: str, first_row: int = 1) -> Table:
     """One JSON object per line; its keys are columns. Lines that hold none are bad rows. Empty lines are passed.
 
-    blocks: UTF-8 that ends with a line's end (`encoding.blocks`). source, encoding: names for bad rows.
+    blocks: UTF-8 that ends with a line's end (`encoding.blocks`). source, encoding: names for bad rows. first_row: the
+    number of the first line.
     """
     parts: list[pl.DataFrame] = []
     rows: list[np.ndarray] = []
     bad_rows: list[BadRow] = []
-    next_row = 1
+    next_row = first_row
     for block in blocks:
         lines = block.decode().split("\n")[:-1]
         filled = [place for place, line in enumerate(lines) if line and not line.isspace()]

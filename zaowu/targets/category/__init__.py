@@ -82,6 +82,9 @@ class CategoryPrediction:
                 rows[-1]["top"] = [{"label": label, "confidence": share} for label, share in ranked]
         return rows
 
+    def agrees(self, other: CategoryPrediction) -> np.ndarray:
+        return np.array([one == two for one, two in zip(self.labels, other.labels, strict=True)], bool)
+
     def shown(self, *, top: int) -> list[list[tuple[str, float | None]]]:
         return [list(row) for row in self.top(top)]
 

@@ -60,6 +60,10 @@ class TagsPrediction:
                 row["top"] = [{"label": tag, "confidence": share} for tag, share in ranked]
         return rows
 
+    def agrees(self, other: TagsPrediction) -> np.ndarray:
+        """The same tags, in whatever order."""
+        return np.array([set(one) == set(two) for one, two in zip(self.labels, other.labels, strict=True)], bool)
+
     def shown(self, *, top: int) -> list[list[tuple[str, float | None]]]:
         """The chosen tags in one answer; with `top` > 1 each of the most probable ones."""
         if top > 1:

@@ -30,7 +30,9 @@ def parse(label: str, separator: str) -> list[str]:
         try:
             parts = json.loads(label)
         except (ValueError, RecursionError):
-            parts = re.findall(r"'([^']*)'", label)  # as Python writes a list
+            quoted = re.findall(r"'([^']*)'", label)  # as Python writes a list
+            is_word = not quoted and label.strip("[ ") and not label.rstrip().endswith("]")  # [WIP];bug
+            parts = label.split(separator) if is_word and separator else [label] if is_word else quoted
     else:
         parts = label.split(separator) if separator else [label]
     return list(dict.fromkeys(tag for part in parts if (tag := str(part).strip())))
