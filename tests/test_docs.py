@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -79,7 +80,10 @@ def test_the_walk_runs_as_it_is_printed(tmp_path, monkeypatch, capsys):
     assert {language for language, _ in blocks} == {"sh", "python"}
     for language, code in blocks:
         if language == "python":
-            exec(compile(code, "docs/walkthrough.md", "exec"), {"__name__": "__main__"})
+            place = tmp_path / "block.py"
+            place.write_text(code, "utf-8")
+            runpy.run_path(str(place), run_name="__main__")
+            place.unlink()
             continue
         for line in code.splitlines():
             monkeypatch.setattr(sys, "argv", shlex.split(line))

@@ -9,8 +9,8 @@ import fsspec
 import pytest
 
 from zaowu.errors import UserError
+from zaowu.records import remote
 from zaowu.records.read import read
-from zaowu.records.reading import remote
 
 CSV = "text,label\n一条新闻,体育\n另一条,科技\n"
 REVISION = "a" * 40

@@ -102,3 +102,9 @@ def test_rank_turns_losses_round_in_the_order_of_the_target() -> None:
 def test_small_steps_down_do_not_add_up() -> None:
     points = history((0.80, 1.0), (0.79, 0.9), (0.78, 0.8), (0.77, 0.7), noise=0.015)
     assert best(points) is points[1]
+
+
+def test_a_loss_that_still_falls_keeps_training_alive() -> None:
+    points = history((0.12, 2.09), (0.05, 2.07), (0.11, 2.03), noise=0.04)
+    assert reason_to_stop(points, epochs=5, patience=2) is None
+    assert reason_to_stop(history((0.12, 2.0), (0.1, 2.1), (0.1, 2.2)), epochs=5, patience=2) is not None

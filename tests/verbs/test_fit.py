@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 import zaowu
-from zaowu import verbs
 from zaowu.errors import UserError
+from zaowu.run import folds
 
 TINY = {"base": "none", "size": "mini", "epochs": 1, "settings": {"num_pieces": 300}, "quiet": True, "threads": 1}
 
@@ -62,14 +62,15 @@ def test_every_kind_of_source_is_the_same_data(kind, rows, other_csv, tmp_path):
     run = zaowu.fit(source(kind, rows, tmp_path), test=None, out=tmp_path / "run", **TINY)
     expected = zaowu.fit(source("columns", rows, tmp_path), out=tmp_path / "other", **TINY)
     assert run.facts["data"]["sha256"] == expected.facts["data"]["sha256"]
-    assert run.targets["label"].classes == ("体育", "科技")
+    (target,) = run.targets.values()
+    assert target.classes == ("体育", "科技")
     assert run.content.answers[0].evaluation["rows"] == 60
     assert run.content.scored_on == "5-fold cross-validation"
 
 
 def test_no_record_is_scored_by_a_model_that_saw_it(rows, tmp_path, monkeypatch):
     seen: list[tuple[set, set]] = []
-    learn = verbs.fit.learn
+    learn = folds.learn
 
     def spy(records, valid, config, **more):
         learned = learn(records, valid, config, **more)
@@ -82,7 +83,7 @@ def test_no_record_is_scored_by_a_model_that_saw_it(rows, tmp_path, monkeypatch)
         learned.outputs = asked
         return learned
 
-    monkeypatch.setattr(verbs.fit, "learn", spy)
+    monkeypatch.setattr(folds, "learn", spy)
     run = zaowu.fit(source("polars", rows, tmp_path), out=tmp_path / "run", **TINY)
     assert len(seen) == 5
     assert not any(trained & held for trained, held in seen)

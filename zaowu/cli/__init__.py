@@ -328,7 +328,7 @@ def bases_fetch(name: Annotated[str, typer.Argument(help="A name of 'zaowu bases
 def main() -> None:
     """Runs a command; turns what went wrong into one sentence and an exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="zaowu")
     except UserError as error:
         code = fail(str(error), 2)
     except (KeyboardInterrupt, Stopped, typer.Abort):

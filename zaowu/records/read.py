@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zaowu.errors import UserError, nearest, shorten
-from zaowu.records import bad_rows
-from zaowu.records.reading import archives, delimited, dialect, documents, encoding, excel, frames, labels, remote, tidy
+from zaowu.records import bad_rows, remote
+from zaowu.records.reading import archives, delimited, dialect, documents, encoding, excel, frames, labels, tidy
 from zaowu.records.records import Table
 
 MAX_DEPTH = 2  # archives within each other; one may hold itself

@@ -44,8 +44,10 @@ def reason_to_stop(history: Sequence[Point], *, epochs: int, patience: int) -> s
     if last.epoch >= epochs:
         return f"all {epochs} epochs done"
     if last.rank:
-        highest = max(history, key=lambda point: (point.rank, -point.step))  # noise or not, it is a gain
-        gained = max(best(history).step, highest.step)
+        # A gain in any of the numbers is one, noise or not: a hard task moves its loss long before its score.
+        numbers = zip(*(point.rank for point in history), strict=True)  # each over the evaluations
+        highest = [history[max(range(len(own)), key=own.__getitem__)] for own in numbers]
+        gained = max(point.step for point in (best(history), *highest))
         since = sum(point.step > gained for point in history)
         if since >= patience:
             return f"no gain on validation in {since} evaluations"

@@ -11,7 +11,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
 from zaowu.progress import note, speaking
 from zaowu.records.read import part_of
-from zaowu.records.reading.remote import TABLES, is_remote
+from zaowu.records.remote import TABLES, is_remote
 from zaowu.records.stream import is_large
 from zaowu.run import Predicted
 from zaowu.run.folder import writing
