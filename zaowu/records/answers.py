@@ -23,8 +23,10 @@ def kind_of_answer(fact: Facts) -> tuple[str, str]:
     if fact.share(r"^\s*\[.*\]\s*$") >= 0.95:
         return "tags", "lists"
     if numbers.share(fact.sample) >= 0.95:
+        # Whole numbers may be the ids of classes, as many as a guessed target may have; amounts are so by their name.
+        most = FEW_NUMBERS if names.is_one_of(fact.name, names.AMOUNTS) else max(MAX_CLASSES, fact.total // 20)
         has_decimals = fact.share(r"\d[.．]\d") > 0
-        if fact.different > FEW_NUMBERS or (has_decimals and fact.different > FEW_NUMBERS // 2):
+        if fact.different > most or (has_decimals and fact.different > FEW_NUMBERS // 2):
             return "number", f"{fact.different:,} different numbers"
     elif _are_joined_tags(fact):
         return "tags", "words joined by signs, the same ones again and again"
