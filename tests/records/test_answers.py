@@ -152,3 +152,10 @@ def test_facts_count_what_is_not_empty():
 )
 def test_everything_can_be_a_string(values, expected):
     assert as_strings(pl.Series("x", values, strict=False)).to_list() == expected
+
+
+def test_many_ids_of_classes_are_no_number_but_an_amount_is():
+    ids = cycle(*range(1, 46))
+    assert kind(ids) == "category"
+    assert kind(ids, name="price") == kind(ids, name="价格") == "number"
+    assert kind(cycle(*range(1, 61))) == "number"  # more than a guessed target may have
