@@ -163,6 +163,13 @@ def mean_interval(values: np.ndarray, *, seed: int = 0, resamples: int = 1000) -
     )
 
 
+def figures_interval(values: np.ndarray) -> Interval:
+    """Of the mean of one figure a row. Shares of right and wrong have Wilson's, which holds for few rows too."""
+    if np.isin(values, (0, 1)).all():
+        return wilson_interval(int(values.sum()), len(values))
+    return mean_interval(values)
+
+
 def paired_interval(first: np.ndarray, second: np.ndarray, *, seed: int = 0, resamples: int = 1000) -> Interval:
     """Of the mean of `first` minus the mean of `second`, two values of the same rows; (N,) each."""
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)

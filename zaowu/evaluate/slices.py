@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zaowu.metrics import mean_interval, wilson_interval
+from zaowu.metrics import figures_interval
 from zaowu.targets import Score
 
 MAX_SLICES = 12  # of one column
@@ -60,9 +60,7 @@ def by_value(
 
 
 def _slice(name: str, figures: np.ndarray) -> Slice:
-    """Shares of right and wrong have Wilson's interval, which holds for few rows too."""
-    rows, mean = len(figures), float(figures.mean())
-    if np.isin(figures, (0, 1)).all():
-        return Slice(name, rows, Score(mean, *wilson_interval(int(figures.sum()), rows)))
-    low, high = mean_interval(np.asarray(figures, np.float64)) if rows > 1 else (None, None)
-    return Slice(name, rows, Score(mean, low, high))
+    rows, figures = len(figures), np.asarray(figures, np.float64)
+    is_share = np.isin(figures, (0, 1)).all()
+    low, high = figures_interval(figures) if rows > 1 or is_share else (None, None)
+    return Slice(name, rows, Score(float(figures.mean()), low, high))

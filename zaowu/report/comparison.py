@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,6 @@ class ComparisonContent:
     disagreements: tuple[Disagreement, ...] = ()
     num_disagreements: int | None = None
     rows: int | None = None
-    notes: tuple[str, ...] = field(default=())
     metric: str = "accuracy"  # what `score` is
 
     @property

@@ -23,7 +23,7 @@ from zaowu.records.facts import as_strings
 from zaowu.records.records import Records, Schema, Table
 from zaowu.report.content import ReportContent
 from zaowu.report.verdict import verdicts
-from zaowu.targets import Prediction, Score
+from zaowu.targets import Prediction, Score, labelled
 
 MANY_UNKNOWN = 0.05  # share of a text that the vocabulary may not know before a person is told
 
@@ -99,7 +99,7 @@ class Judged:
 
 def judge(target: Any, prediction: Prediction, beside: dict[str, Any], labels: Sequence) -> Judged:
     """One target's answers on its labelled rows; records without a label say nothing."""
-    rows = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
+    rows = labelled(labels)
     known = [labels[i] for i in rows]
     own = prediction.take(rows)
     others = {name: found.take(rows) for name, found in beside.items()}

@@ -28,6 +28,7 @@ from zaowu.records.prepare import Prepared
 from zaowu.records.records import Records
 from zaowu.report.content import AnswerContent, ReportContent
 from zaowu.run import Run, judge
+from zaowu.targets import labelled
 
 LIBRARIES = ("zaowu", "torch", "numpy", "polars", "tokenizers", "safetensors", "scikit-learn")
 NUM_EXAMPLES = 5
@@ -158,7 +159,7 @@ def _content(
 def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerContent:
     """The figures of one target, on the records that have a label for it."""
     target, every = run.targets[name], scored.records.values(name)
-    rows = np.array([i for i, label in enumerate(every) if label is not None], np.int64)
+    rows = labelled(every)
     if not len(rows):
         return AnswerContent(target=name, kind=target.name)
     records, prediction = scored.records.take(rows), scored.predictions[name].take(rows)

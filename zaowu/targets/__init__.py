@@ -199,6 +199,11 @@ def answered(answers: np.ndarray) -> np.ndarray:
     return np.all(real.reshape(len(answers), -1), axis=1)
 
 
+def labelled(labels: Sequence) -> np.ndarray:
+    """(n,) int64: the places of the labels that are not missing."""
+    return np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
+
+
 def rank(target: Target, scores: Mapping[str, float]) -> tuple[float, ...]:
     """Scores as numbers of which the higher is the better, in the order in which they decide."""
     return tuple(

@@ -94,6 +94,11 @@ def train(
         epoch, number = state["epoch"], state["batch"]
         run.restore(state)
 
+    def save() -> None:
+        if checkpoint:
+            at = {"epoch": epoch, "batch": number}
+            checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
+
     if checkpoint and checkpoint.exists:
         go_back(checkpoint)
         note(f"Going on from epoch {epoch + 1}, step {run.step}.")
@@ -120,14 +125,11 @@ def train(
                         batches = run.batches(epoch)
                     continue
                 run.fit_to_limit(bar, start)
-                if checkpoint and clock.is_due():
-                    at = {"epoch": epoch, "batch": number}
-                    checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
+                if clock.is_due():
+                    save()
             if interrupted.times:
                 training.reason = STOPPED
-                if checkpoint:  # before the evaluation below, so that going on is as if nothing had happened
-                    at = {"epoch": epoch, "batch": number}
-                    checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
+                save()  # before the evaluation below, so that going on is as if nothing had happened
                 interrupted.saved = True
                 if interrupted.times > 1:
                     raise Stopped

@@ -12,7 +12,7 @@ import numpy as np
 
 from zaowu.errors import UserError, shorten
 from zaowu.learn import choose_device
-from zaowu.metrics import mean_interval, paired_interval, wilson_interval
+from zaowu.metrics import figures_interval, paired_interval
 from zaowu.progress import aligned, note, speaking
 from zaowu.records import bad_rows
 from zaowu.records.check import clean
@@ -23,6 +23,7 @@ from zaowu.report.content import AnswerContent
 from zaowu.report.say import Say, language
 from zaowu.run import Run
 from zaowu.run.load import load
+from zaowu.targets import labelled
 from zaowu.verbs.predict import use_threads
 from zaowu.verbs.report import checked_page
 
@@ -185,12 +186,11 @@ def _compared(
     source: str,
 ) -> ComparisonContent:
     """Figures of the rows that every run can use and that have a label, paired."""
-    labelled = []
+    known = []
     for records in cleaned:
-        has = [row for row, label in zip(records.rows, records.values(target), strict=True) if label is not None]
-        labelled.append(np.array(has, np.int64))
-    rows = labelled[0]
-    for other in labelled[1:]:
+        known.append(records.rows[labelled(records.values(target))])
+    rows = known[0]
+    for other in known[1:]:
         rows = np.intersect1d(rows, other)
     if not len(rows):
         raise UserError(f"{source}: no row has a label in '{target}' and the texts that all of the runs read.")
@@ -203,7 +203,7 @@ def _compared(
         owns.append(own)
     models = []
     for place, (name, run, values) in enumerate(zip(names, runs, figures, strict=True)):
-        bounds = _interval(values)
+        bounds = figures_interval(values)
         lead = None
         if place:
             lead = (float(values.mean() - figures[0].mean()), *paired_interval(values, figures[0]))
@@ -230,12 +230,6 @@ def _compared(
     return ComparisonContent(
         target, kind, source, tuple(models), tuple(examples), num_different, len(rows), metric=FIGURES[kind]
     )
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    if np.isin(values, (0, 1)).all():
-        return wilson_interval(int(values.sum()), len(values))
-    return mean_interval(values)
 
 
 def _model(
