@@ -12,6 +12,7 @@ import zaowu
 from zaowu.errors import UserError
 from zaowu.records import stream
 from zaowu.run import stream as writer
+from zaowu.verbs.evaluate import evaluate
 from zaowu.verbs.predict import predict
 
 ROWS = 230
@@ -126,3 +127,56 @@ def test_objects_with_other_keys_further_down(large, tiny_run, frame, tmp_path):
     source.write_text("\n".join([*lines[:150], "no object", *lines[150:]]), "utf-8")
     with pytest.raises(UserError, match=re.escape("row 151")):
         predict(tiny_run, str(source), out=place, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def labelled(news, frame):
+    """Every tenth row without a label, every seventh without a text."""
+    labels = [None if k % 10 == 3 else news[k % len(news)][1] for k in range(ROWS)]
+    texts = [None if k % 7 == 5 else text for k, text in enumerate(frame["text"])]
+    return pl.DataFrame({"id": range(ROWS), "text": texts, "label": labels})
+
+
+@pytest.mark.parametrize("kind", [".csv", ".jsonl", ".parquet"])
+def test_scores_of_portions_are_those_of_the_whole(tiny_run, labelled, tmp_path, monkeypatch, request, kind):
+    source, place = written(labelled, tmp_path / f"data{kind}"), tmp_path / "answers.csv"
+    whole = evaluate(tiny_run, str(source), out=tmp_path / "whole.csv", quiet=True).to_plain()
+    request.getfixturevalue("large")
+    with_rows = evaluate(tiny_run, str(source), out=place, quiet=True).to_plain()
+    without = evaluate(tiny_run, str(source), quiet=True).to_plain()
+    assert whole["rows"] == ROWS - len({*range(3, ROWS, 10), *range(5, ROWS, 7)})
+    assert figures(with_rows) == figures(without) == pytest.approx(figures(whole), abs=1e-4)
+    answers, expected = load(place), load(tmp_path / "whole.csv")
+    assert answers["text"].to_list() == expected["text"].to_list()
+    assert answers["predicted_label"].to_list() == expected["predicted_label"].to_list()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, place.name, "whole.csv"])
+
+
+def test_a_killed_evaluation_answers_no_portion_twice(large, tiny_run, labelled, tmp_path, monkeypatch):
+    source = written(labelled, tmp_path / "data.csv")
+    whole = evaluate(tiny_run, str(source), quiet=True).to_plain()
+    true, portions = zaowu.Run.answer, []
+
+    def killed(run, records):
+        portions.append(len(records))
+        if len(portions) == 4:
+            raise KeyboardInterrupt
+        return true(run, records)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zaowu.Run, "answer", killed)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(tiny_run, str(source), quiet=True)
+        again = evaluate(tiny_run, str(source), quiet=True).to_plain()
+    assert sum(portions) == whole["rows"] + portions[3]  # the killed one was begun twice, no other
+    assert figures(again) == figures(whole)
+
+
+def test_a_large_file_without_a_usable_row(large, tiny_run, tmp_path):
+    source = written(pl.DataFrame({"text": ["甲" * 9] * ROWS, "label": [""] * ROWS}), tmp_path / "data.csv")
+    with pytest.raises(UserError, match="no row can be used"):
+        evaluate(tiny_run, str(source), quiet=True)
+
+
+def figures(plain):
+    return {name: value for name, value in plain.items() if isinstance(value, (int, float))}

@@ -74,8 +74,12 @@ class Baselines:
 
     def predict(self, inputs: Texts) -> dict[str, dict[str, Any]]:
         """Target column -> name of the method -> its answers."""
+        return self.decode(self.outputs(inputs))
+
+    def decode(self, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+        """What `outputs` gave -> name of the method -> its answers, for every target column."""
         found: dict[str, dict[str, Any]] = {}
-        for name, raw in self.outputs(inputs).items():
+        for name, raw in outputs.items():
             own = self.answerers[name]
             found[name] = {
                 own.plain.prior_name: own.plain.decode(np.tile(own.prior, (len(raw), 1))),

@@ -23,14 +23,21 @@ ROWS_PER_CLASS = 5
 
 
 def clean(
-    table: Table, schema: Schema, *, on_bad_row: str | None = None, need_target: bool = True, min_classes: int = 2
+    table: Table,
+    schema: Schema,
+    *,
+    on_bad_row: str | None = None,
+    need_target: bool = True,
+    min_classes: int = 2,
+    is_portion: bool = False,
 ) -> Records:
     """The usable records of `table`, with the schema's columns only.
 
     on_bad_row: rows without any text or without a label are skipped and kept in `skipped` (None or "skip"), or
     stop with a UserError that names them ("stop"). need_target: without it the targets' columns may be absent and
     their values missing (null). min_classes: different labels that there must be; 1 for a file to be scored.
-    With several targets a record needs a label for one of them.
+    With several targets a record needs a label for one of them. is_portion: of a larger table, and may hold no usable
+    row.
 
     Labels lose white space at their ends and become NFC; numbers are read as people write them; nothing else about
     them is changed.
@@ -56,10 +63,10 @@ def clean(
     if unusable and on_bad_row == "stop":
         raise bad_rows.refusal(unusable)
     keep = ~(blank | unlabelled | weightless)
-    if not keep.any():
+    if not keep.any() and not is_portion:
         raise UserError(_nothing_left(table, blank, unlabelled, weightless, schema))
     frame = frame.filter(keep)
-    for column in targets if need_target else ():
+    for column in targets if need_target and not is_portion else ():
         labels = frame.get_column(column.name).drop_nulls()
         if labels.is_empty():
             what = "numbers" if column.kind == "number" else "labels"

@@ -34,14 +34,14 @@ def is_large(source: Any) -> bool:
         return False
 
 
-def portions(source: Any, *, expect: Collection[str] = ()) -> Iterator[Table]:
+def portions(source: Any, *, expect: Collection[str] = (), on_bad_row: str | None = None) -> Iterator[Table]:
     """Tables of some 50,000 rows, in order; the same ones each time. A source that is not large is one table.
 
     A large file is taken as it is: no lines of totals at its end, no title above the header that `sniff` does not see,
-    no columns of ones and zeros to be joined. Raises UserError as `read` does; rows that cannot be read stop it.
+    no columns of ones and zeros to be joined. on_bad_row: as in `read`. Raises UserError as `read` does.
     """
     if not is_large(source):
-        yield read(source, expect=expect)
+        yield read(source, expect=expect, on_bad_row=on_bad_row)
         return
     path = Path(source)
     with path.open("rb") as file:
@@ -57,13 +57,13 @@ def portions(source: Any, *, expect: Collection[str] = ()) -> Iterator[Table]:
     if path.suffix.lower() in (".jsonl", ".ndjson") or sample.lstrip().startswith('{"'):
         found = _json_lines(path, codec)
     elif labels.is_fasttext(sample):
-        found = iter([read(source, expect=expect)])
+        found = iter([read(source, expect=expect, on_bad_row=on_bad_row)])
     else:
         found = _delimited(path, codec, sample)
     for table in found:
-        if table.bad_rows:
+        if table.bad_rows and on_bad_row != "skip":
             raise bad_rows.refusal(table.bad_rows)
-        if table.frame.height:
+        if table.frame.height or table.bad_rows:
             yield table
 
 

@@ -21,9 +21,10 @@ from zaowu.progress import note
 from zaowu.records import check, read
 from zaowu.records.facts import as_strings
 from zaowu.records.records import Records, Schema, Table
+from zaowu.records.stream import is_large
 from zaowu.report.content import ReportContent
 from zaowu.report.verdict import verdicts
-from zaowu.targets import Prediction, Score, labelled
+from zaowu.targets import Prediction, Score, joined, labelled
 
 MANY_UNKNOWN = 0.05  # share of a text that the vocabulary may not know before a person is told
 
@@ -99,10 +100,10 @@ class Judged:
 
 def judge(target: Any, prediction: Prediction, beside: dict[str, Any], labels: Sequence) -> Judged:
     """One target's answers on its labelled rows; records without a label say nothing."""
-    rows = labelled(labels)
-    known = [labels[i] for i in rows]
-    own = prediction.take(rows)
-    others = {name: found.take(rows) for name, found in beside.items()}
+    rows, known, own, others = labelled(labels), labels, prediction, beside
+    if len(rows) < len(labels):
+        known, own = [labels[i] for i in rows], prediction.take(rows)
+        others = {name: found.take(rows) for name, found in beside.items()}
     return Judged(
         evaluation=evaluate(target, own, known),
         baselines={name: evaluate(target, other, known) for name, other in others.items()},
@@ -111,13 +112,32 @@ def judge(target: Any, prediction: Prediction, beside: dict[str, Any], labels: S
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What judging needs of N labelled records, and nothing else: a few numbers a row.
+
+    labels: target column -> N labels, None where there is none. outputs: target column -> (N, num_outputs) of the
+    model; linear: the same of the cheap method, empty for a run without one. skipped: rows that could not be used.
+    """
+
+    labels: dict[str, list]
+    outputs: dict[str, np.ndarray]
+    linear: dict[str, np.ndarray]
+    skipped: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.outputs.values())))
+
+
+@dataclass(frozen=True)
 class Evaluated:
-    """A run's scores on labelled rows, by target column."""
+    """A run's scores on labelled rows, by target column. predicted: None for a large file, whose rows are not kept."""
 
     judged: dict[str, Judged]
     rows: int
     skipped: int
-    predicted: Predicted
+    predicted: Predicted | None
+    warnings: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """The figures of the only target, or with several `targets`, column -> its figures."""
@@ -153,7 +173,7 @@ class Run:
         One answer per row, in order; empty texts are answered too, with a warning.
         Raises UserError when the columns that the model reads are not there.
         """
-        table = _as_table(data, self.source.columns, expect=self._expected)
+        table = _as_table(data, self.source.columns, expect=self.expected)
         frame = self._columns(table)
         values = [as_strings(frame.get_column(name)).fill_null("").to_list() for name in self.source.columns]
         predictions, warnings = self._predict(values)
@@ -163,12 +183,29 @@ class Run:
         texts = [" | ".join(row) for row in zip(*values, strict=True)]
         return Predicted(table.frame, texts, predictions, tuple(warnings))
 
-    def evaluate(self, data: Any, *, on_bad_row: str | None = None) -> Evaluated:
+    def evaluate(self, data: Any, *, on_bad_row: str | None = None, out: Path | None = None) -> Evaluated:
         """Scores on labelled rows. Labels that training never saw count as wrong and are named.
+
+        out: a .csv, .jsonl or .parquet for the rows with their predictions. A file beyond 64 MB is read and answered
+        in portions; of its rows a few numbers are kept, and after a kill the same call goes on where it was.
+        Raises UserError when input or target columns are missing, or no row can be used.
+        """
+        from zaowu.run import stream
+
+        if is_large(data):
+            return stream.evaluate_file(self, data, on_bad_row=on_bad_row, out=out)
+        table = data if isinstance(data, Table) else read.read(data, on_bad_row=on_bad_row, expect=self.expected)
+        found = self.score(self.labelled_records(table, on_bad_row=on_bad_row))
+        if out is not None:
+            assert found.predicted is not None
+            stream.write_whole(found.predicted.to_frame(), out)
+        return found
+
+    def labelled_records(self, table: Table, *, on_bad_row: str | None = None, is_portion: bool = False) -> Records:
+        """The rows that can be scored. is_portion: of a larger table, and may hold none.
 
         Raises UserError when input or target columns are missing, or no row can be used.
         """
-        table = data if isinstance(data, Table) else read.read(data, on_bad_row=on_bad_row, expect=self._expected)
         names = table.frame.columns
         for column in self.targets:
             if column not in names:
@@ -177,25 +214,50 @@ class Run:
                     f"got {', '.join(names)}.{nearest(column, names)}"
                 )
         table = replace(table, frame=self._columns(table))
-        records = check.clean(table, self.schema, on_bad_row=on_bad_row, min_classes=1)
-        return self.score(records)
+        return check.clean(table, self.schema, on_bad_row=on_bad_row, min_classes=1, is_portion=is_portion)
 
     def score(self, records: Records) -> Evaluated:
         """As `evaluate`, on records that are clean already."""
+        answers = self.answer(records)
+        return replace(self.judge([answers]), predicted=self.predicted(records, answers))
+
+    def answer(self, records: Records) -> Answers:
+        """What the model and the cheap method say of the records, undecoded, beside the labels."""
         values = [records.values(name) for name in self.source.columns]
-        predictions, warnings = self._predict(values)
+        outputs, warnings = self._outputs(values)
         texts = dict(zip(self.source.columns, values, strict=True))
-        beside: dict[str, dict] = self.baselines.predict(texts) if self.baselines else {}
-        return Evaluated(
-            judged={
-                name: judge(target, predictions[name], beside.get(name, {}), records.values(name))
-                for name, target in self.targets.items()
-            },
-            rows=len(records),
+        return Answers(
+            labels={name: records.values(name) for name in self.targets},
+            outputs=outputs,
+            linear=self.baselines.outputs(texts) if self.baselines else {},
             skipped=len(records.skipped),
-            predicted=Predicted(
-                records.frame, [" | ".join(row) for row in zip(*values, strict=True)], predictions, tuple(warnings)
-            ),
+            warnings=tuple(warnings),
+        )
+
+    def predicted(self, records: Records, answers: Answers) -> Predicted:
+        """The records with what was answered."""
+        values = [records.values(name) for name in self.source.columns]
+        texts = [" | ".join(row) for row in zip(*values, strict=True)]
+        return Predicted(records.frame, texts, self.model.decode(answers.outputs), answers.warnings)
+
+    def judge(self, parts: Sequence[Answers]) -> Evaluated:
+        """Scores of all parts together. Raises UserError where a target has no label at all."""
+        judged = {}
+        for name, target in self.targets.items():
+            beside: dict[str, list] = {}
+            for part in parts:
+                own = {name: part.linear[name]} if self.baselines else {}
+                for method, found in (self.baselines.decode(own)[name] if self.baselines else {}).items():
+                    beside.setdefault(method, []).append(found)
+            judged[name] = judge(
+                target,
+                joined([target.decode(part.outputs[name]) for part in parts]),
+                {method: joined(found) for method, found in beside.items()},
+                [label for part in parts for label in part.labels[name]],
+            )
+        warnings = dict.fromkeys(sentence for part in parts for sentence in part.warnings)
+        return Evaluated(
+            judged, sum(map(len, parts)), sum(part.skipped for part in parts), predicted=None, warnings=tuple(warnings)
         )
 
     def save(self, folder: str | Path, *, lang: str = "en") -> Path:
@@ -232,11 +294,15 @@ class Run:
         return found
 
     @property
-    def _expected(self) -> tuple[str, ...]:
+    def expected(self) -> tuple[str, ...]:
         """Columns that a file for this model should have."""
         return (*self.source.columns, *self.targets)
 
     def _predict(self, values: Sequence[list[str]]) -> tuple[dict[str, Any], list[str]]:
+        outputs, warnings = self._outputs(values)
+        return self.model.decode(outputs), warnings
+
+    def _outputs(self, values: Sequence[list[str]]) -> tuple[dict[str, np.ndarray], list[str]]:
         items = self.source.features(*values)
         num = len(values[0])
         outputs = predict(self.model, self.source, items, num_records=num)
@@ -247,7 +313,7 @@ class Run:
                 f"{strange} of {num} texts hold over {MANY_UNKNOWN:.0%} pieces that the vocabulary of this model "
                 "does not know: another script than the training texts had? Fit with --trim-vocab off to keep all."
             )
-        return self.model.decode(outputs), warnings
+        return outputs, warnings
 
     def _columns(self, table: Table) -> pl.DataFrame:
         """The frame with this model's input columns, by name; a single other text column may stand in for one."""

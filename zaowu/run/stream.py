@@ -1,22 +1,32 @@
-"""Predictions for a large file: portion by portion, each on disk before the next, so that a kill loses one portion."""
+"""A large file answered or scored: portion by portion, each on disk before the next; a kill loses one portion."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import numpy as np
 import polars as pl
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from zaowu.bases.cache import home
 from zaowu.errors import UserError
 from zaowu.progress import note
 from zaowu.records import stream
 from zaowu.records.facts import as_strings
-from zaowu.run import Run
+from zaowu.records.records import Table
+from zaowu.run import Answers, Evaluated, Run
 from zaowu.run.folder import MANIFEST, writing
 
+NUMBERS = ".safetensors"
+FIRST = "000000"
 FORMATS = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
 
 
@@ -26,28 +36,58 @@ def predict_to_file(run: Run, source: Any, out: Path, *, top: int) -> tuple[int,
     Portions wait in a hidden folder beside `out` until all are there; the same call after a kill goes on with the
     first that is missing. Raises UserError for a file or columns that cannot be used; `out` is whole or untouched.
     """
-    parts = out.with_name(f".{out.name}.parts")
-    identity = _identity(run, source, top)
+    parts, suffix, warnings = _parts_of(out), out.suffix.lower(), dict[str, None]()
+    num_rows = 0
     with writing(out):
-        _begin(parts, identity)
-    num_rows, warnings = 0, dict[str, None]()
-    suffix = out.suffix.lower()
-    for number, table in enumerate(stream.portions(source, expect=(*run.source.columns, *run.targets))):
-        place = parts / f"{number:06d}{suffix}"
-        first, num_rows = num_rows + 1, num_rows + table.frame.height
-        if place.is_file():
-            continue
-        note(f"Rows {first:,} to {num_rows:,}.")
-        found = run.predict(table)
-        warnings |= dict.fromkeys(found.warnings)
-        with writing(out):
-            write_frame(found.to_frame(top=top), place, header=number == 0)
+        _begin(parts, _identity(run, source, {"verb": "predict", "top": top}))
+    for place, table in _portions(run, source, parts, suffix):
+        num_rows += table.frame.height
+        if not place.is_file():
+            found = run.predict(table)
+            warnings |= dict.fromkeys(found.warnings)
+            with writing(out):
+                write_frame(found.to_frame(top=top), place, header=place.stem == FIRST)
     with writing(out):
-        fresh = out.with_name(f".{out.name}.new")
-        _join(sorted(parts.glob(f"*{suffix}")), fresh)
-        fresh.replace(out)
-        shutil.rmtree(parts, ignore_errors=True)
+        _finish(parts, out)
     return num_rows, tuple(warnings)
+
+
+def evaluate_file(run: Run, source: Any, *, on_bad_row: str | None = None, out: Path | None = None) -> Evaluated:
+    """`run.evaluate` of a large file: of each row a few numbers are kept, and with `out` its line in that file.
+
+    The portions wait beside `out`, without one among the caches. Raises UserError as `run.evaluate` does.
+    """
+    identity = _identity(run, source, {"verb": "evaluate", "on_bad_row": on_bad_row, "out": str(out)})
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    parts = home() / "portions" / digest[:16] if out is None else _parts_of(out)
+    with writing(parts):
+        _begin(parts, identity)
+    answers, labels = [], dict[Any, Any]()
+    for place, table in _portions(run, source, parts, NUMBERS, on_bad_row=on_bad_row):
+        if not place.is_file():
+            records = run.labelled_records(table, on_bad_row=on_bad_row, is_portion=True)
+            found = run.answer(records)
+            with writing(parts):
+                if out is not None and len(records):
+                    rows = place.with_suffix(out.suffix.lower())
+                    earlier = [path for path in parts.glob(f"*{rows.suffix}") if path != rows]
+                    write_frame(run.predicted(records, found).to_frame(), rows, header=not earlier)
+                _save(found, place)
+        answers.append(_load(place, labels))
+    if not any(map(len, answers)):
+        raise UserError(f"{source}: no row can be used: each lacks a text or a label.")
+    evaluated = run.judge([part for part in answers if len(part)])
+    with writing(parts):
+        if out is not None:
+            _finish(parts, out)
+        shutil.rmtree(parts, ignore_errors=True)
+    return replace(evaluated, skipped=sum(part.skipped for part in answers))
+
+
+def write_whole(frame: pl.DataFrame, out: Path) -> None:
+    """Rows and answers that are in memory, in the format that the name ends in."""
+    with writing(out):
+        write_frame(frame, out)
 
 
 def write_frame(frame: pl.DataFrame, path: Path, *, header: bool = True) -> None:
@@ -64,13 +104,62 @@ def write_frame(frame: pl.DataFrame, path: Path, *, header: bool = True) -> None
         fresh.unlink(missing_ok=True)
 
 
-def _identity(run: Run, source: Any, top: int) -> dict[str, Any]:
+def _portions(
+    run: Run, source: Any, parts: Path, suffix: str, *, on_bad_row: str | None = None
+) -> Iterator[tuple[Path, Table]]:
+    """Each portion and the file that its answers belong in; what is there already was answered before a kill."""
+    num_rows = 0
+    for number, table in enumerate(stream.portions(source, expect=run.expected, on_bad_row=on_bad_row)):
+        place = parts / f"{number:06d}{suffix}"
+        first, num_rows = num_rows + 1, num_rows + table.frame.height
+        if not place.is_file():
+            note(f"Rows {first:,} to {num_rows:,}.")
+        yield place, table
+
+
+def _save(answers: Answers, path: Path) -> None:
+    """Numbers as they are, each label as the number of its name. Under a temporary name, then renamed."""
+    tensors, names = {}, {}
+    for place, column in enumerate(answers.labels):
+        names[column] = list(dict.fromkeys(answers.labels[column]))
+        codes = {label: code for code, label in enumerate(names[column])}
+        tensors[f"labels.{place}"] = np.array([codes[label] for label in answers.labels[column]], np.int32)
+        tensors[f"outputs.{place}"] = answers.outputs[column]
+        if answers.linear:
+            tensors[f"linear.{place}"] = answers.linear[column]
+    told = {"names": names, "skipped": answers.skipped, "warnings": answers.warnings}
+    fresh = path.with_name(f".{path.name}.new")
+    save_file(tensors, fresh, metadata={"zaowu": json.dumps(told)})
+    fresh.replace(path)
+
+
+def _load(path: Path, known: dict[Any, Any]) -> Answers:
+    """What `_save` wrote. known: the labels of earlier portions: each name is held once, however many rows have it."""
+    with safe_open(path, framework="numpy") as file:
+        told = json.loads(file.metadata()["zaowu"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+    labels, outputs, linear = {}, {}, {}
+    for place, (column, names) in enumerate(told["names"].items()):
+        names = [known.setdefault(name, name) for name in names]
+        labels[column] = [names[code] for code in tensors[f"labels.{place}"]]
+        outputs[column] = tensors[f"outputs.{place}"]
+        if f"linear.{place}" in tensors:
+            linear[column] = tensors[f"linear.{place}"]
+    return Answers(labels, outputs, linear, told["skipped"], tuple(told["warnings"]))
+
+
+def _parts_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.parts")
+
+
+def _identity(run: Run, source: Any, choice: dict[str, Any]) -> dict[str, Any]:
     """What the portions belong to: with another model, file or choice they are made again."""
     stat = Path(source).stat()
-    assert run.folder is not None
-    manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))
+    model: Any = uuid4().hex  # one that was never saved cannot be known again
+    if run.folder is not None:
+        model = json.loads((run.folder / MANIFEST).read_text("utf-8"))["files"]
     size = {"bytes": stat.st_size, "changed": stat.st_mtime_ns, "portion": stream.PORTION}
-    return {"source": str(Path(source).absolute()), "top": top, "model": manifest["files"], **size}
+    return {"source": str(Path(source).absolute()), "model": model, **choice, **size}
 
 
 def _begin(parts: Path, identity: dict[str, Any]) -> None:
@@ -79,8 +168,15 @@ def _begin(parts: Path, identity: dict[str, Any]) -> None:
         note(f"Going on behind the {len(list(parts.iterdir())) - 1} portions that are there already.")
         return
     shutil.rmtree(parts, ignore_errors=True)
-    parts.mkdir()
+    parts.mkdir(parents=True)
     known.write_text(json.dumps(identity), "utf-8")
+
+
+def _finish(parts: Path, out: Path) -> None:
+    fresh = out.with_name(f".{out.name}.new")
+    _join(sorted(parts.glob(f"*{out.suffix.lower()}")), fresh)
+    fresh.replace(out)
+    shutil.rmtree(parts, ignore_errors=True)
 
 
 def _join(places: list[Path], out: Path) -> None:

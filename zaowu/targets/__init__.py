@@ -201,7 +201,7 @@ def answered(answers: np.ndarray) -> np.ndarray:
 
 def labelled(labels: Sequence) -> np.ndarray:
     """(n,) int64: the places of the labels that are not missing."""
-    return np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
+    return np.flatnonzero(np.fromiter((label is not None for label in labels), bool, len(labels)))
 
 
 def rank(target: Target, scores: Mapping[str, float]) -> tuple[float, ...]:

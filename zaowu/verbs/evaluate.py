@@ -11,9 +11,7 @@ from zaowu.learn import choose_device
 from zaowu.progress import aligned, note, speaking
 from zaowu.report.say import PLAIN, plain
 from zaowu.run import Evaluated
-from zaowu.run.folder import writing
 from zaowu.run.load import load
-from zaowu.run.stream import write_frame
 from zaowu.verbs.predict import checked_out, use_threads
 
 
@@ -55,20 +53,20 @@ def evaluate(
     device: str = "auto",
     threads: int | None = None,
 ) -> Scores:
-    """path: any labelled table that `fit` reads. out: a file for the rows with their predictions.
+    """path: any labelled table that `fit` reads. out: a .csv, .jsonl or .parquet for the rows with their predictions.
 
+    A file beyond 64 MB is read and scored in portions, in memory that holds a few numbers a row and never the texts;
+    after a kill the same call goes on where it was.
     Raises UserError for a run, a file or columns that cannot be used.
     """
     with speaking(quiet=quiet):
         place = None if out is None else checked_out(out)
         use_threads(threads)
         opened = load(run, device=str(choose_device(device)))
-        found = opened.evaluate(path, on_bad_row=on_bad_row)
-        for sentence in found.predicted.warnings:
+        found = opened.evaluate(path, on_bad_row=on_bad_row, out=place)
+        for sentence in found.warnings:
             note(sentence)
         if place is not None:
-            with writing(place):
-                write_frame(found.predicted.to_frame(), place)
             note(f"{found.rows:,} predictions: {place}")
         return Scores(found)
 

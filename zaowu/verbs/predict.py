@@ -14,9 +14,8 @@ from zaowu.records.read import part_of
 from zaowu.records.remote import TABLES, is_remote
 from zaowu.records.stream import is_large
 from zaowu.run import Predicted
-from zaowu.run.folder import writing
 from zaowu.run.load import load
-from zaowu.run.stream import FORMATS, predict_to_file, write_frame
+from zaowu.run.stream import FORMATS, predict_to_file, write_whole
 
 SHOWN = 48  # characters of a text in a table
 
@@ -82,8 +81,7 @@ def predict(
             return Predictions(None, top, rows, path, told)
         found = opened.predict(data)
         if path is not None:
-            with writing(path):
-                write_frame(found.to_frame(top=top), path)
+            write_whole(found.to_frame(top=top), path)
             note(f"{len(found):,} predictions: {path}")
         return Predictions(found, top, len(found), path)
 
