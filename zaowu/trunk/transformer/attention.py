@@ -9,13 +9,14 @@ multi-query attention (Shazeer 2019).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from zaowu.config import TrunkConfig
 from zaowu.trunk.transformer.attend import attend
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.layout import Layout
-from zaowu.trunk.transformer.linear import Linear
+from zaowu.trunk.transformer.linear import Linear, side_by_side
 from zaowu.trunk.transformer.positions import rotate
 
 
@@ -36,15 +37,17 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Tensor, layout: Layout, *, rotation: tuple[Tensor, Tensor] | None, coins: Coins | None, site: int
     ) -> Tensor:
-        q, k, v = self.query(x), self.key(x), self.value(x)
+        heads, groups = self.num_heads, self.num_groups
+        qkv = side_by_side(x, (self.query, self.key, self.value), stay_low=rotation is None)  # (N, (H + 2 G) K)
         if rotation is not None:
-            q = rotate(q.view(len(x), self.num_heads, -1), *rotation)
-            k = rotate(k.view(len(x), self.num_groups, -1), *rotation)
-        q = layout.to_heads(q, self.num_heads)  # (B, H, T, K)
-        k, v = layout.to_heads(k, self.num_groups), layout.to_heads(v, self.num_groups)  # (B, G, T, K)
+            rows = qkv.view(len(x), heads + 2 * groups, -1)
+            turned = rotate(rows[:, : heads + groups], *rotation)
+            qkv = torch.cat((turned, rows[:, heads + groups :]), dim=1).flatten(1)
+        q, k, v = layout.to_heads(qkv, (heads, groups, groups))  # (B, H, T, K), (B, G, T, K) twice; float32
         toss = None
         if coins is not None and self.dropout:
             toss = coins.for_weights(
                 site, num_heads=self.num_heads, num_groups=self.num_groups, rate=self.dropout, dtype=x.dtype
             )
-        return self.output(layout.from_heads(attend(q, k, v, bias=layout.bias, toss=toss)))
+        seen = attend(q, k, v, bias=layout.bias, toss=toss)
+        return self.output(layout.from_heads(seen.to(self.output.dtype or seen.dtype)))

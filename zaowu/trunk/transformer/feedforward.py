@@ -37,6 +37,7 @@ class FeedForward(nn.Module):
         self.down = Linear(config.ffn_dim, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        up = self.up(x, stay_low=True)
         if self.kind == "swiglu":
-            return self.down(F.silu(self.gate(x)) * self.up(x))
-        return self.down(activate(self.up(x), kind=self.kind))
+            return self.down(F.silu(self.gate(x, stay_low=True)) * up)
+        return self.down(activate(up, kind=self.kind))

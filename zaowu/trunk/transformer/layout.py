@@ -14,13 +14,35 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 FORBIDDEN = -1e30  # finite in float32 and in bfloat16
 
 
-class _Gather(torch.autograd.Function):
-    """rows[there], whose gradient is a gather as well: grad[back].
+def wide(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+class _Spread(torch.autograd.Function):
+    """rows[there], not below float32, cut into parts of `sizes` rows; the gradient is a gather as well: grad[back].
 
     torch's own backward of an index is a scatter-add, which has to expect repeated rows. Here every real row
     is at one place on either side; a padded place holds some real row's copy, which attention masks, and whose
-    gradient is dropped. `real`, (rows, 1), is 0 for the padded rows that must get no gradient; None = no such.
+    gradient is dropped.
     """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, rows: Tensor, there: Tensor, back: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(back)
+        ctx.dtype = rows.dtype  # type: ignore[attr-defined]
+        return wide(rows.index_select(0, there)).split(sizes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (back,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        grad = torch.cat(grads).to(ctx.dtype)  # type: ignore[attr-defined]
+        return grad.index_select(0, back), None, None, None
+
+
+class _Collect(torch.autograd.Function):
+    """rows[there], and back by grad[back], times `real`: (rows, 1), 0 at the padded rows; None = there are none."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, rows: Tensor, there: Tensor, back: Tensor, real: Tensor | None) -> Tensor:
@@ -48,7 +70,8 @@ class Layout:
         self.places = torch.nonzero(mask.reshape(-1)).squeeze(1)  # (N,) b T + t
         self.num_tokens = len(self.places)
         self.full = self.num_tokens == mask.numel()
-        self._heads: dict[int, tuple[Tensor, Tensor, Tensor | None]] = {}
+        self._spread: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        self._collect: dict[int, tuple[Tensor, Tensor, Tensor | None]] = {}
 
     def pack(self, x: Tensor) -> Tensor:
         """(B, T, ...) -> (N, ...)."""
@@ -61,33 +84,47 @@ class Layout:
             x = x.new_zeros(self.mask.numel(), x.shape[1]).index_copy(0, self.places, x)
         return x.unflatten(0, (self.batch, self.length))
 
-    def to_heads(self, x: Tensor, num_heads: int) -> Tensor:
-        """(N, H K) -> (B, H, T, K)."""
-        there, back, _ = self._head_places(num_heads)
-        rows = x.reshape(self.num_tokens * num_heads, -1)
-        heads: Tensor = _Gather.apply(rows, there, back, None)
-        return heads.view(self.batch, num_heads, self.length, -1)
+    def to_heads(self, x: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """(N, sum(counts) K) -> (B, count, T, K) for each of `counts`, not below float32."""
+        there, back = self._spread_places(counts)
+        sizes = [count * self.batch * self.length for count in counts]
+        parts = _Spread.apply(x.reshape(self.num_tokens * sum(counts), -1), there, back, sizes)
+        return tuple(part.view(self.batch, count, self.length, -1) for part, count in zip(parts, counts, strict=True))
 
     def from_heads(self, x: Tensor) -> Tensor:
         """(B, H, T, K) -> (N, H K)."""
-        there, back, real = self._head_places(x.shape[1])
-        rows: Tensor = _Gather.apply(x.reshape(-1, x.shape[-1]), back, there, real)
+        there, back, real = self._collect_places(x.shape[1])
+        rows: Tensor = _Collect.apply(x.reshape(-1, x.shape[-1]), there, back, real)
         return rows.view(self.num_tokens, -1)
 
-    def _head_places(self, num_heads: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """there: (B H T,) rows of (N H, K); back: (N H,) rows of (B H T, K); real: (B H T, 1), or None if all are."""
-        if num_heads not in self._heads:
-            places, device = self.places, self.places.device
-            heads = torch.arange(num_heads, device=device)
-            token = torch.zeros(self.batch * self.length, dtype=torch.long, device=device)
-            token[places] = torch.arange(self.num_tokens, device=device)
-            token = token.view(self.batch, 1, self.length)
-            there = (token * num_heads + heads[:, None]).flatten()
-            row, column = places // self.length, places % self.length
-            back = ((row[:, None] * num_heads + heads) * self.length + column[:, None]).flatten()
+    def _spread_places(self, counts: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """there: rows of (N, sum(counts)) for (B, count, T) of each count in turn; back: the reverse."""
+        if counts not in self._spread:
+            token = torch.zeros(self.batch * self.length, dtype=torch.long, device=self.places.device)
+            token[self.places] = torch.arange(self.num_tokens, device=token.device)
+            token = token.view(self.batch, 1, self.length) * sum(counts)
+            there, back, first = [], [], 0
+            for count in counts:
+                heads = torch.arange(count, device=token.device)
+                there.append((token + first + heads[:, None]).flatten())
+                back.append(self._head_rows(count) + first * self.batch * self.length)
+                first += count
+            self._spread[counts] = torch.cat(there), torch.cat(back, dim=1).flatten()
+        return self._spread[counts]
+
+    def _collect_places(self, num_heads: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """there: rows of (B, H, T) for (N, H); back: the reverse; real: (B H T, 1), or None if all are."""
+        if num_heads not in self._collect:
+            back, _ = self._spread_places((num_heads,))
             real = None if self.full else self.mask.repeat_interleave(num_heads, dim=0).reshape(-1, 1).float()
-            self._heads[num_heads] = there, back, real
-        return self._heads[num_heads]
+            self._collect[num_heads] = self._head_rows(num_heads).flatten(), back, real
+        return self._collect[num_heads]
+
+    def _head_rows(self, num_heads: int) -> Tensor:
+        """(N, H): rows of (B, H, T)."""
+        row, column = self.places // self.length, self.places % self.length
+        heads = torch.arange(num_heads, device=self.places.device)
+        return (row[:, None] * num_heads + heads) * self.length + column[:, None]
 
     @cached_property
     def bias(self) -> Tensor | None:

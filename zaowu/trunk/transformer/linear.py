@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
@@ -22,16 +24,18 @@ class Linear(nn.Linear):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.dtype is None:
-            return F.linear(x, self.weight, self.bias)
-        y: Tensor = _LowLinear.apply(x, self.weight, self.bias, self.low())
-        return y
+    def forward(self, x: Tensor, *, stay_low: bool = False) -> Tensor:
+        """stay_low: leave the result in `dtype`, for what comes before the next product and cannot lose by it."""
+        return side_by_side(x, (self,), stay_low=stay_low)
 
-    def low(self) -> Tensor:
-        """The weights in `dtype`: cast once a step in training, once in all between two trainings."""
+    def low(self, *others: Linear) -> Tensor:
+        """The weights, those of `others` below them, in `dtype`: cast once a step in training, else once in all.
+
+        The same `others` at every call.
+        """
         if self.training or self._low is None:
-            self._low = self.weight.detach().to(self.dtype)
+            weights = [layer.weight.detach().to(self.dtype) for layer in (self, *others)]
+            self._low = torch.cat(weights) if others else weights[0]
         return self._low
 
     def train(self, mode: bool = True) -> Linear:
@@ -40,22 +44,44 @@ class Linear(nn.Linear):
         return self
 
 
+def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False) -> Tensor:
+    """(..., in) -> (..., sum of out): several layers on one input, in low precision as one product."""
+    if layers[0].dtype is None:
+        found = [F.linear(x, layer.weight, layer.bias) for layer in layers]
+        return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
+    weights = [layer.weight for layer in layers]
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    low = layers[0].low(*layers[1:])
+    y: Tensor = _LowLinear.apply(x, low, stay_low, len(weights), *weights, *biases)
+    return y
+
+
 class _LowLinear(torch.autograd.Function):
-    """x W^T + b with the three matrix products in low precision; everything outside them stays float32."""
+    """x W^T + b with the three matrix products in low precision; everything outside them stays as it comes.
+
+    low: the weights below one another, in low precision. parts: `num_weights` masters, then their biases (or none);
+    they get the gradients.
+    """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, low: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, low: Tensor, stay_low: bool, num_weights: int, *parts: Tensor) -> Tensor:
+        weights, biases = parts[:num_weights], parts[num_weights:]
         low_x = x.to(low.dtype)
         ctx.save_for_backward(low_x, low)
-        ctx.has_bias = bias is not None  # type: ignore[attr-defined]
-        y = F.linear(low_x, low).to(x.dtype)
+        ctx.x_dtype, ctx.sizes, ctx.has_bias = x.dtype, [len(weight) for weight in weights], bool(biases)  # type: ignore[attr-defined]
+        bias = torch.cat(biases) if len(biases) > 1 else biases[0] if biases else None
+        if stay_low:
+            return F.linear(low_x, low, None if bias is None else bias.to(low.dtype))
+        y = F.linear(low_x, low).float()
         return y if bias is None else y.add_(bias)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         low_x, low = ctx.saved_tensors  # type: ignore[attr-defined]
-        low_grad = grad.to(low.dtype)
-        grad_x = (low_grad @ low).to(grad.dtype)
-        grad_weight = (low_grad.flatten(0, -2).t() @ low_x.flatten(0, -2)).to(grad.dtype)
-        grad_bias = grad.flatten(0, -2).sum(0) if ctx.has_bias else None  # type: ignore[attr-defined]
-        return grad_x, grad_weight, grad_bias, None
+        x_dtype, sizes, has_bias = ctx.x_dtype, ctx.sizes, ctx.has_bias  # type: ignore[attr-defined]
+        rows = grad.flatten(0, -2)
+        low_grad = rows.to(low.dtype)
+        grad_x = (low_grad @ low).to(x_dtype).view(*grad.shape[:-1], low.shape[1])
+        grad_weights = (low_grad.t() @ low_x.flatten(0, -2)).split(sizes)
+        grad_biases = rows.sum(0).float().split(sizes) if has_bias else ()
+        return grad_x, None, None, None, *(part.float() for part in grad_weights), *grad_biases
