@@ -64,7 +64,7 @@ class TrainConfig:
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
-    warmup: float = 0.06  # share of all steps
+    warmup: float | None = None  # share of all steps in which the rate rises
     weight_decay: float = 0.01
     clip: float = 1.0  # bound of the gradient's norm over all weights
     patience: int = 2  # evaluations without a gain before stopping

@@ -20,7 +20,7 @@ from zaowu.train.loop import Part, sum_losses, train
 from zaowu.train.optim import rate
 
 WORDS = {"ball": "sport", "goal": "sport", "team": "sport", "chip": "tech", "code": "tech", "data": "tech"}
-CONFIG = TrainConfig(epochs=4, batch_size=8, lr=3e-3, patience=9, seed=1)
+CONFIG = TrainConfig(epochs=4, batch_size=8, lr=3e-3, warmup=0.06, patience=9, seed=1)
 
 
 def make_part(num: int, *, seed: int) -> Part:

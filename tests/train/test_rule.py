@@ -16,7 +16,7 @@ def test_nothing_is_left_open(num_records: int, from_base: bool) -> None:
 
 
 def test_what_a_person_chose_stays() -> None:
-    chosen = TrainConfig(epochs=1, batch_size=3, lr=0.5)
+    chosen = TrainConfig(epochs=1, batch_size=3, lr=0.5, warmup=0.0)
     assert fill(chosen, num_records=100, from_base=True) == chosen
 
 
@@ -31,3 +31,13 @@ def test_sizes_from_scratch() -> None:
     assert from_scratch("mini", max_positions=64).positions.max_positions == 64
     with pytest.raises(UserError, match="Did you mean 'small'"):
         from_scratch("smal", max_positions=64)
+
+
+def test_the_rate_rises_over_fifty_steps_where_there_are_so_many() -> None:
+    def warmup(num_records: int) -> float:
+        config = TrainConfig(epochs=2, batch_size=10)
+        return fill(config, num_records=num_records, from_base=True).warmup
+
+    assert warmup(100) == 0.3  # 20 steps: no more than that share
+    assert warmup(1000) == pytest.approx(50 / 200)
+    assert warmup(100_000) == 0.06

@@ -82,7 +82,7 @@ def train(
     source: the `Input` that made the items. valid: records that choose the epoch, or None to keep the last.
     checkpoint: where an interrupted run is kept, and continued from when it exists.
     """
-    assert config.epochs and config.batch_size and config.lr
+    assert config.epochs and config.batch_size and config.lr and config.warmup is not None
     run = _Run(model, source, part, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
     optimizer = Optimizer(model, config)
@@ -163,7 +163,8 @@ class _Run:
         if part.weights is not None:
             self.shares = self.shares * part.weights[self.records]
         self.answers = {name: target.features(part.labels[name]) for name, target in model.targets.items()}
-        assert config.epochs and config.batch_size
+        assert config.epochs and config.batch_size and config.warmup is not None
+        self.warmup = config.warmup
         self.num_steps = config.epochs * -(-len(part.items) // config.batch_size)
         self.step = self.num_tokens = self.num_items = self.last_tokens = 0
         self.loss_sum = self.loss_count = 0.0
@@ -217,7 +218,7 @@ class _Run:
                 embedder.leaves.clear()  # type: ignore[operator, union-attr]
         else:
             total.backward()
-            norm = optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.config.warmup))
+            norm = optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.warmup))
             problem = "" if math.isfinite(norm) else "its gradient is no number"
         if problem:
             self.skipped.append([epoch, number])
@@ -266,7 +267,7 @@ class _Run:
                     scores |= {f"{before}{metric}": value for metric, value in found.items()}
                     ranks.append(rank(target, found))
                     noises.append(noise(target, found, len(rows)))
-        share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.config.warmup)
+        share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.warmup)
         loss = self.losses_mean
         self.loss_sum = self.loss_count = 0.0
         middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets

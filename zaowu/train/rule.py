@@ -6,6 +6,7 @@ take no part in the tuning; `benchmarks/RESULTS.md` says what has been measured 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from zaowu.config import AttentionConfig, PositionConfig, TrainConfig, TrunkConfig
@@ -19,6 +20,10 @@ SIZES = {  # from scratch: layers, width, heads
 }
 
 
+WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
+WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
+
+
 def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConfig:
     """`config` with its open choices (None) made; what the person chose stays."""
     if from_base:
@@ -29,11 +34,15 @@ def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConf
         epochs = 30 if num_records < 4000 else 12
         batch_size = 32
         lr = 1e-3
+    epochs, batch_size = config.epochs or epochs, config.batch_size or batch_size
+    least, most = WARMUP_SHARES
+    warmup = min(most, max(least, WARMUP_STEPS / (epochs * math.ceil(num_records / batch_size))))
     return replace(
         config,
-        epochs=config.epochs or epochs,
-        batch_size=config.batch_size or batch_size,
+        epochs=epochs,
+        batch_size=batch_size,
         lr=config.lr or lr,
+        warmup=warmup if config.warmup is None else config.warmup,
     )
 
 
