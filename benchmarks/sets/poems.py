@@ -37,4 +37,4 @@ def build(work: Path) -> TextSet:
     ours = [row for row in unique(rows) if row[1] in POETS]
     train, test = split(sample(ours, PER_POET, per_label=True), train=3000, test=1500)
     source = Source("npm chinese-poetry", VERSION, "MIT")
-    return TextSet("poems", "left out", "poem in classical Chinese -> poet", source, train, test)
+    return TextSet("poems", "tuning", "poem in classical Chinese -> poet", source, train, test)

@@ -11,7 +11,7 @@ from zaowu.errors import UserError
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import bench_data
-from sets import headlines, help_pages, packages
+from sets import headlines, help_pages, manuals, packages
 from sets.rows import Source, TextSet, clean, sample, split, unique
 
 ROWS = [(f"text number {i}", "ab"[i % 2]) for i in range(300)]
@@ -60,6 +60,14 @@ def test_packages_one_row_for_each_source():
         "Package: baz\nSection: net\nDescription-en: a tool\n"
     )
     assert packages.parse(dump) == [("a tool", "net"), ("a game: the best", "games")]
+
+
+def test_the_line_about_a_manual_page():
+    names = "open,\n.BR openat ,\ncreat \\- open and\n.I possibly\ncreate a \\fBfile\\fR\n"
+    page = f".TH x 2\n.SH NAME\n{names}.SH LIBRARY\nno \\- no\n"
+    assert manuals.description(page) == "open and possibly create a file"
+    assert manuals.description(".SH 名字\ntar \\- 档案文件管理程序\n.SH 总览\n") == "档案文件管理程序"
+    assert manuals.description(".so man2/open.2\n") == ""
 
 
 def test_headline_sets_share_their_test_rows(tmp_path):
