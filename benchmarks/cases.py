@@ -66,9 +66,9 @@ def _write(source: str, texts: Sequence[str], folder: Path) -> None:
     if source == "trimmed":
         _write_trimmed(bases.resolve(E5), texts, folder)
     elif source == "random":
-        _write_random(texts, folder, pieces=21128, layers=6, dim=384, heads=12)
+        write_random(texts, folder, pieces=21128, layers=6, dim=384, heads=12)
     else:
-        _write_random(texts, folder, pieces=2000, layers=2, dim=64, heads=2)
+        write_random(texts, folder, pieces=2000, layers=2, dim=64, heads=2)
 
 
 def _write_trimmed(base: Path, texts: Sequence[str], folder: Path) -> None:
@@ -86,11 +86,13 @@ def _write_trimmed(base: Path, texts: Sequence[str], folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, **told}), "utf-8")
 
 
-def _write_random(texts: Sequence[str], folder: Path, *, pieces: int, layers: int, dim: int, heads: int) -> None:
+def write_random(texts: Sequence[str], folder: Path, *, pieces: int, layers: int, dim: int, heads: int) -> None:
     """A BERT with fresh weights; its pieces are the characters of the texts, filled up to the size that is wanted."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel
+    from transformers import BertConfig, BertModel, logging
+
+    logging.disable_progress_bar()
 
     common = Counter(character for text in texts for character in text.lower() if not character.isspace())
     ascii_pieces = [*"abcdefghijklmnopqrstuvwxyz0123456789"]

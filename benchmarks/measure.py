@@ -146,19 +146,19 @@ class Finished:
     output: str
 
 
-def finished(command: Sequence[str], *, kill_after_s: float | None = None, memory: bool = True) -> Finished:
-    """Runs a command to its end, or to a SIGKILL after some seconds. Its standard error goes where ours goes.
+def finished(command: Sequence[str], *, kill_when: Callable[[], bool] | None = None, memory: bool = True) -> Finished:
+    """Runs a command to its end, or to a SIGKILL once `kill_when` says so. Its standard error goes where ours goes.
 
     memory: look at its memory every 20 ms; False where the seconds are all that counts.
     """
     start, most = time.perf_counter(), 0.0
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with tempfile.TemporaryFile() as output, subprocess.Popen(command, stdout=output, env=environment) as process:
-        while memory or kill_after_s is not None:
+        while memory or kill_when:
             most = max(most, peak_mb(process.pid))
             if process.poll() is not None:
                 break
-            if kill_after_s is not None and time.perf_counter() - start > kill_after_s:
+            if kill_when and kill_when():
                 process.kill()
             time.sleep(POLL_S)
         process.wait()
