@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from zaowu import bases
+from zaowu.batching.order import chance
+from zaowu.config import DataConfig
+from zaowu.inputs import guessers
 from zaowu.inputs.text.codec import Codec
+from zaowu.records.prepare import prepare
+from zaowu.records.records import Records
+from zaowu.records.split import split_off
 
 E5 = "multilingual-e5-small"
 TABLE = "embeddings.word_embeddings.weight"
@@ -129,6 +135,20 @@ def check_ids(folder: Path, texts: Sequence[str]) -> None:
     ours = [ids.tolist() for ids in Codec.from_folder(folder).encode(texts)]
     different = sum(one != other for one, other in zip(theirs, ours, strict=True))
     assert not different, f"{folder}: {different} of {len(texts)} texts have other ids in transformers"
+
+
+def read(path: Path, target: str = "topic") -> Records:
+    """All rows of a labelled file that can be used."""
+    return prepare(str(path), DataConfig(target=(target,)), guessers=guessers(), cross_validate_below=0).whole
+
+
+def thinned(records: Records, rows: int, test_rows: int) -> tuple[Records, Records, Records]:
+    """`rows` records to learn from, a tenth of which choose the epoch, and at most `test_rows` others. By hash."""
+    order = np.argsort(chance(records.ids, seed=0, epoch=0))
+    pool, test = records.take(np.sort(order[:rows])), records.take(np.sort(order[rows:][:test_rows]))
+    assert len(test), f"{len(records)} records: none is left beside {rows}"
+    sides = split_off(pool)
+    return pool.take(sides.train), pool.take(sides.valid), test
 
 
 def classes_of(labels: Sequence[str]) -> tuple[list[str], np.ndarray]:

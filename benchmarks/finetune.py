@@ -31,13 +31,11 @@ from unittest.mock import patch
 
 import measure
 import numpy as np
-from cases import CASES, Case, base_folder, classes_of
+from cases import CASES, Case, base_folder, classes_of, read
 from measure import Rows, Spread
 
-from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
-from zaowu.inputs import guessers
+from zaowu.config import FitConfig, TextConfig, TrainConfig
 from zaowu.progress import speaking
-from zaowu.records.prepare import prepare
 from zaowu.records.records import Records
 
 WARM = 4  # steps at the head of every turn that are not counted
@@ -85,10 +83,6 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.only = args.only or ([next(iter(CASES))] if args.part == "accuracy" else list(CASES)[:4])
     return args
-
-
-def read(path: Path) -> Records:
-    return prepare(str(path), DataConfig(target=("topic",)), guessers=guessers(), cross_validate_below=0).whole
 
 
 # ------------------------------------------------------------------------------------------------------------- speed

@@ -181,6 +181,45 @@ def cost(command: Sequence[str]) -> dict[str, float]:
     return {"seconds": round(done.seconds, 2), "mb": round(done.mb, 1)}
 
 
+@dataclass(frozen=True)
+class Lead:
+    """Accuracy of one method minus another's, in points, over the same test rows and seeds.
+
+    rows: 95 % interval as to which rows one has (of the mean over seeds); seeds: as to chance in training (Student's t
+    over the seeds' differences; None with one seed).
+    """
+
+    points: float
+    rows: tuple[float, float]
+    seeds: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, first: Sequence[str], second: Sequence[str]) -> Lead:
+        """first, second: a string of digits a seed, 1 where the test row was answered rightly."""
+        import numpy as np
+        from scipy import stats
+
+        from zaowu.metrics import paired_interval
+
+        one, other = (np.array([[int(digit) for digit in row] for row in rows]) for rows in (first, second))
+        differences = 100 * (one.mean(1) - other.mean(1))
+        low, high = paired_interval(one.mean(0), other.mean(0))
+        seeds = None
+        if len(differences) > 1:
+            half = stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
+            seeds = (float(differences.mean() - half), float(differences.mean() + half))
+        return cls(float(differences.mean()), (100 * low, 100 * high), seeds)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether either interval holds 0: other rows, or other seeds, might have told another story."""
+        return any(low <= 0 <= high for low, high in filter(None, (self.rows, self.seeds)))
+
+    def __str__(self) -> str:
+        seeds = "one seed" if self.seeds is None else f"over seeds {self.seeds[0]:+.2f} to {self.seeds[1]:+.2f}"
+        return f"{self.points:+.2f} points (95 %: over rows {self.rows[0]:+.2f} to {self.rows[1]:+.2f}, {seeds})"
+
+
 def machine() -> dict[str, Any]:
     """What belongs beside every figure: processor, cores that may be used, Python and the versions that matter."""
     from importlib import metadata

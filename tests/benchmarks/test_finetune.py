@@ -43,3 +43,13 @@ def test_memory(headlines, tmp_path):
     printed, cells = run(headlines, tmp_path, "--part", "memory", "--steps", "2")
     assert [cell["side"] for cell in cells] == ["zaowu", "trainer fp32", "trainer bf16"]
     assert all(50 < cell["mb"] < 5000 for cell in cells) and "asked for" in printed
+
+
+def test_accuracy(headlines, tmp_path):
+    flags = ("--rows", "80", "--test-rows", "30", "--seeds", "2", "--epochs", "1", "--rates", "1e-4", "1e-3")
+    printed, cells = run(headlines, tmp_path, "--part", "accuracy", "--steps", "2", "--ours-epochs", "1", *flags)
+    assert [(cell["side"], cell["seed"]) for cell in cells[1:]] == [
+        ("trainer", 0), ("trainer", 0), ("trainer", 1), ("zaowu", 0), ("zaowu", 1)
+    ]  # fmt: skip
+    assert all(len(cell["right"]) == 30 and len(cell["history"]) == 1 for cell in cells[1:])
+    assert "zaowu minus trainer" in printed and "median ratio of the times" in printed

@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import measure
-from measure import Rows, Spread
+from measure import Lead, Rows, Spread
 
 BYTES = 300_000_000
 
@@ -86,3 +86,13 @@ def test_a_command_is_killed_or_fails_loudly():
     assert len(said.output) == 200_001
     with pytest.raises(RuntimeError, match="exit status 3"):
         measure.succeeded([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_a_lead_has_both_intervals():
+    """Over seeds by hand: differences of 20 and 40 points, mean 30, t(1 degree) 12.706 x 14.142 / sqrt(2) = 127.06."""
+    lead = Lead.of(["1111100000", "1111110000"], ["1110000000", "1100000000"])
+    assert lead.points == pytest.approx(30) and lead.seeds == pytest.approx((30 - 127.06, 30 + 127.06), abs=0.1)
+    assert lead.rows[0] < 30 < lead.rows[1] and lead.is_noise and "+30.00 points" in str(lead)
+    sure = Lead.of(["1" * 400] * 3, ["1" * 300 + "0" * 100] * 3)
+    assert not sure.is_noise and sure.seeds == (25.0, 25.0)
+    assert Lead.of(["10" * 20], ["01" * 20]).seeds is None
