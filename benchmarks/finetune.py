@@ -21,13 +21,11 @@ import argparse
 import gc
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import measure
 import numpy as np
@@ -190,7 +188,6 @@ class Sides:
     def train_ours(self, number: int) -> list[float]:
         """Zaowu's own loop; only the ends of its optimizer steps are noted."""
         from zaowu.train.loop import Part, train
-        from zaowu.train.optim import Optimizer
 
         part_of = self.records.take(np.sort(self.chosen(number)))
         part = Part(
@@ -198,14 +195,7 @@ class Sides:
             labels={"topic": part_of.values("topic")},
             ids=part_of.ids,
         )
-        ends, step = [], Optimizer.step
-
-        def noted(optimizer: Optimizer, share: float) -> float:
-            norm = step(optimizer, share)
-            ends.append(time.perf_counter())
-            return norm
-
-        with patch.object(Optimizer, "step", noted):
+        with measure.step_ends() as ends:
             train(self.model, self.source, part, None, self.config)
         return ends
 
