@@ -243,7 +243,7 @@ def draw(shapes: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) -
             axis.plot(sizes, [cell["us_per_token"] for cell in cells], "o-", label="measured")
             formula = [1e3 * cell["mflop_per_token"] / rate for cell in cells]
             axis.plot(sizes, formula, "--", label=f"FLOP formula at {rate:.0f} GFLOP/s")
-            _label(axis, f"{varied}, the rest as {_rest(varied)}", "µs per token")
+            _finish(axis, sizes, f"{varied}, the rest as {_rest(varied)}", "µs per token", log=varied == "width")
     if rows:
         sizes = [cell["rows"] for cell in rows]
         for phase in rows[0]["seconds"]:
@@ -252,15 +252,22 @@ def draw(shapes: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) -
         axes[1][2].plot(sizes, [cell["mb"] for cell in rows], "o-", label="peak of the process")
         axes[1][2].axhline(MOST_MB, linestyle=":", color="grey", label="most allowed")
         for axis, unit in zip(axes[1], ("s", "ms", "MB"), strict=True):
-            _label(axis, "rows", unit)
+            _finish(axis, sizes, "rows", unit, log=unit == "s")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
     print(f"picture: {path}", flush=True)
 
 
-def _label(axis: Any, x: str, y: str) -> None:
-    axis.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+def _finish(axis: Any, sizes: list[int], x: str, y: str, *, log: bool) -> None:
+    """Names and ticks. log: the vertical axis too; otherwise it begins at 0, so that what is flat looks flat."""
+    axis.set(xscale="log", xlabel=x, ylabel=y)
+    axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axis.minorticks_off()
+    if log:
+        axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=0)
     axis.legend(fontsize="small")
 
 
