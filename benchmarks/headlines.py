@@ -10,12 +10,12 @@ on where the first one stopped and prints the table with the paired 95 % interva
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from measure import Rows
 
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
 from zaowu.evaluate.baseline import TFIDF, fit_baselines
@@ -39,22 +39,17 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    out = Rows(args.out)
     records = prepare(str(args.data), DataConfig(target=("topic",)), guessers=guessers()).whole
     places = folds(records, NUM_FOLDS)
     for fold in args.folds:
         for method in args.methods:
-            if any((row["fold"], row["method"]) == (fold, method) for row in rows(args.out)):
+            if out.find(fold=fold, method=method):
                 continue
             row = {"fold": fold, "method": method, **measure(method, records, places, fold, args.threads)}
-            with args.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            out.append(row)
             print(f"fold {fold} {method}: {row['accuracy']:.2%} in {row['seconds']:.0f} s", flush=True)
-    summarise(rows(args.out))
-
-
-def rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    summarise(out.read())
 
 
 def measure(method: str, records: Records, places: np.ndarray, fold: int, threads: int) -> dict:

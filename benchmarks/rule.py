@@ -17,9 +17,11 @@ import json
 import statistics
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from measure import Rows
 
 from zaowu.batching.order import chance
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
@@ -50,21 +52,14 @@ def main() -> None:
     known = json.loads((args.data / "sets.json").read_text("utf-8"))
     use = "tuning" if args.tune else "left out"
     names = args.sets or [name for name, entry in known.items() if entry["use"] == use]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    done = [json.loads(line) for line in args.out.read_text("utf-8").splitlines()] if args.out.exists() else []
+    out = Rows(args.out)
     for name in names:
         num_rows = rows_of(args.data / f"{name}.train.csv", args)
         for seed in range(args.seeds):
             for point in points(num_rows, args):
                 key = {"set": name, "seed": seed, "rows": num_rows, **point}
-                if any(key.items() <= row.items() for row in done):
-                    continue
-                row = {**key, **measure(args.data, name, point, seed=seed, args=args)}
-                done.append(row)
-                with args.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
-    summarise([row for row in done if row["set"] in names], args)
+                out.measured(key, partial(measure, args.data, name, point, seed=seed, args=args))
+    summarise([row for row in out.read() if row["set"] in names], args)
 
 
 def rows_of(path: Path, args: argparse.Namespace) -> int:
