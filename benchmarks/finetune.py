@@ -222,7 +222,7 @@ class Sides:
     def dtype(self) -> str:
         import torch
 
-        from zaowu.train import precision
+        from zaowu.trunk import precision
 
         return str(precision.choose(self.config.precision, torch.device("cpu"))).removeprefix("torch.")
 

@@ -51,7 +51,7 @@ def fitted(news_csv, held_csv, published, tmp_path_factory):
                 test=str(held_csv),
                 base="none" if family == "none" else str(published(family)),
                 size="mini",
-                settings={"num_pieces": 300},
+                settings={"num_pieces": 300, "warmup": 0.06},
                 head=head,
                 trim_vocab=trim,
                 epochs=1,

@@ -35,7 +35,7 @@ FAMILIES = ("none", "bert", "xlm-roberta")
 
 
 def ours(folder, lines=LINES) -> np.ndarray:
-    run = zaowu.load(folder)
+    run = zaowu.load(folder, precision="fp32")
     [logits] = predict(run.model, run.source, run.source.features(list(lines)), num_records=len(lines)).values()
     return logits
 
@@ -45,7 +45,7 @@ def inputs(folder, lines=LINES):
 
 
 def same_ids(folder, lines=LINES) -> None:
-    codec = zaowu.load(folder).source.codec
+    codec = zaowu.load(folder, precision="fp32").source.codec
     theirs = AutoTokenizer.from_pretrained(folder)
     assert isinstance(theirs, PreTrainedTokenizerFast)
     for line, ids in zip(lines, codec.encode(list(lines)), strict=True):
@@ -101,7 +101,7 @@ def test_their_pipeline_gives_our_answers(fitted):
     folder = fitted("bert", "first")
     lines = [line for line in LINES if line]
     found = pipeline("text-classification", model=str(folder), tokenizer=str(folder), device="cpu")(lines)
-    mine = zaowu.load(folder).predict(lines).prediction
+    mine = zaowu.load(folder, precision="fp32").predict(lines).prediction
     assert [row["label"] for row in found] == mine.labels
     np.testing.assert_allclose([row["score"] for row in found], mine.confidence, atol=1e-5)
 
@@ -169,9 +169,9 @@ def test_a_trimmed_vocabulary_is_smaller_and_says_what_it_lost(fitted, published
     trimmed = json.loads((fitted(family, "first", "auto") / "config.json").read_text("utf-8"))["vocab_size"]
     assert trimmed < 0.7 * whole
     assert json.loads((fitted(family, "first", "off") / "config.json").read_text("utf-8"))["vocab_size"] == whole
-    lost = zaowu.load(fitted(family, "first", "auto")).predict(["человек всё понимает", known])
+    lost = zaowu.load(fitted(family, "first", "auto"), precision="fp32").predict(["человек всё понимает", known])
     assert any("1 of 2 texts" in warning and "--trim-vocab off" in warning for warning in lost.warnings)
-    kept = zaowu.load(fitted(family, "first", "off")).predict(["пора рад", known])
+    kept = zaowu.load(fitted(family, "first", "off"), precision="fp32").predict(["пора рад", known])
     assert not any("vocabulary" in warning for warning in kept.warnings)
 
 
@@ -253,7 +253,7 @@ def test_tags_with_head_first_are_their_classifier_of_several_labels(answering):
         logits = model.eval()(**inputs(folder)).logits
     np.testing.assert_allclose(logits.numpy(), ours(folder), atol=1e-5, rtol=0)
     assert np.ptp(logits.numpy(), axis=0).min() > 1e-3
-    found = zaowu.load(folder).predict(list(LINES)).prediction
+    found = zaowu.load(folder, precision="fp32").predict(list(LINES)).prediction
     np.testing.assert_allclose(torch.sigmoid(logits).numpy(), found.probabilities, atol=1e-5)
 
 
@@ -264,12 +264,12 @@ def test_what_their_config_cannot_say_is_refused_at_once(answering, columns):
     for opener in (AutoModel, AutoModelForSequenceClassification):
         with pytest.raises((OSError, ValueError)):
             opener.from_pretrained(folder)
-    assert zaowu.load(folder).predict(["姚明宣布退役"]).predictions.keys() == set(columns)
+    assert zaowu.load(folder, precision="fp32").predict(["姚明宣布退役"]).predictions.keys() == set(columns)
 
 
 def test_head_mean_gives_all_answers_in_one_dense_layer(answering):
     folder = answering("mean", "topic", "size", "tags")
-    run = zaowu.load(folder)
+    run = zaowu.load(folder, precision="fp32")
     given = inputs(folder)
     with torch.inference_mode():
         states = AutoModel.from_pretrained(folder / "trunk").eval()(**given).last_hidden_state

@@ -178,12 +178,15 @@ def predict(
     as_json: AsJson = False,
     quiet: Quiet = False,
     device: Device = "auto",
+    precision: Precision = "auto",
     threads: Threads = None,
 ) -> None:
     """What the model says about texts or about every row of a file."""
     from zaowu.verbs.predict import predict as verb
 
-    result = verb(run, what, text=text, top=top, out=out, quiet=quiet, device=device, threads=threads)
+    result = verb(
+        run, what, text=text, top=top, out=out, quiet=quiet, device=device, precision=precision, threads=threads
+    )
     if as_json:
         print_json(result.to_plain())
     elif out is None:
@@ -201,12 +204,15 @@ def evaluate(
     as_json: AsJson = False,
     quiet: Quiet = False,
     device: Device = "auto",
+    precision: Precision = "auto",
     threads: Threads = None,
 ) -> None:
     """How good the model and the cheap baselines are on other labelled rows."""
     from zaowu.verbs.evaluate import evaluate as verb
 
-    result = verb(run, path, on_bad_row=on_bad_row, out=out, quiet=quiet, device=device, threads=threads)
+    result = verb(
+        run, path, on_bad_row=on_bad_row, out=out, quiet=quiet, device=device, precision=precision, threads=threads
+    )
     if as_json:
         print_json(result.to_plain())
     else:
@@ -223,6 +229,7 @@ def compare(
     as_json: AsJson = False,
     quiet: Quiet = False,
     device: Device = "auto",
+    precision: Precision = "auto",
     threads: Threads = None,
     lang: Lang = None,
 ) -> None:
@@ -230,7 +237,15 @@ def compare(
     from zaowu.verbs.compare import compare as verb
 
     found = verb(
-        runs, data=data, on_bad_row=on_bad_row, out=out, quiet=quiet, device=device, threads=threads, lang=lang
+        runs,
+        data=data,
+        on_bad_row=on_bad_row,
+        out=out,
+        quiet=quiet,
+        device=device,
+        precision=precision,
+        threads=threads,
+        lang=lang,
     )
     if as_json:
         print_json(found.to_plain())

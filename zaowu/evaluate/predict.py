@@ -24,7 +24,8 @@ def predict(
     """
     device = next(model.parameters()).device
     was_training = model.training
-    model.eval()
+    if was_training:
+        model.eval()
     outputs = {name: np.zeros((num_records, target.num_outputs), np.float32) for name, target in model.targets.items()}
     lengths = np.array([item.length for item in items])
     with torch.inference_mode(), Bar(label, float(lengths.sum())) as bar:
@@ -36,5 +37,6 @@ def predict(
             for name, raw in model(batch).items():
                 np.add.at(outputs[name], records, raw.float().cpu().numpy() * shares)
             bar.advance(float(lengths[index].sum()))
-    model.train(was_training)
+    if was_training:
+        model.train()
     return outputs

@@ -23,15 +23,19 @@ from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
 from zaowu.run.save import TOKENS, TRUNK, token_facts
 from zaowu.targets import find as find_target, load as load_target
-from zaowu.trunk import families
+from zaowu.trunk import families, precision as precisions
 from zaowu.trunk.transformer.encoder import check
 
 PARTS = ("model_type", "schema", "inputs", "targets", "model", "config", "baselines")
 
 
-def load(folder: str | Path, *, device: str = "cpu") -> Run:
-    """The run in `folder`. Runs no code from it. Raises UserError for a folder that is damaged or hostile."""
-    folder = Path(folder)
+def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") -> Run:
+    """The run in `folder`. Runs no code from it.
+
+    precision: what its matrix products are computed in: fp32, bf16, or auto, what the processor is faster at.
+    Raises UserError for a folder that is damaged or hostile.
+    """
+    folder, dtype = Path(folder), precisions.choose(precision, torch.device(device))
     data, where = opened(folder), str(folder / MANIFEST)
     for part in PARTS:
         if part not in data:
@@ -53,6 +57,7 @@ def load(folder: str | Path, *, device: str = "cpu") -> Run:
     config = from_plain(ModelConfig, data["model"], where=f"{where}, 'model'")
     listed(data, *([] if config.head == "first" else [f"{TRUNK}/model.safetensors"]), folder=folder)
     model = _model(folder, data["model_type"], source, targets, config, where=where)
+    precisions.use(model, dtype)
     baselines = None
     if type(data["baselines"]) is not bool:
         raise UserError(f"{where}, 'baselines': expected true or false, got {shorten(data['baselines'])}.")

@@ -24,11 +24,12 @@ from zaowu.inputs import Item
 from zaowu.model import Model
 from zaowu.progress import Bar, note
 from zaowu.targets import answered, noise, rank
-from zaowu.train import estimate, precision
+from zaowu.train import estimate
 from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
 from zaowu.train.diverge import ADVICE, Watch
 from zaowu.train.optim import Optimizer, rate
 from zaowu.train.stop import Point, best, reason_to_stop
+from zaowu.trunk import precision
 
 CHECKPOINT_EVERY_S = 300.0
 STOPPED = "stopped with Ctrl-C"
@@ -77,7 +78,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     label: str = "training",
 ) -> Training:
-    """Trains `model` in place on `part` and leaves the weights of the best evaluation in it.
+    """Trains `model` in place on `part` and leaves the weights of the best evaluation in it, and its precision.
 
     source: the `Input` that made the items. valid: records that choose the epoch, or None to keep the last.
     checkpoint: where an interrupted run is kept, and continued from when it exists.
@@ -105,9 +106,9 @@ def train(
     start = time.monotonic() - run.seconds_before
     clock = _Due(config.checkpoint_steps)
     model.train()
-    dtype = precision.choose(config.precision, next(model.parameters()).device)
+    precision.use(model, precision.choose(config.precision, next(model.parameters()).device))
     bar = Bar(label, run.planned_tokens(epoch, number))
-    with _interruptible() as interrupted, precision.computing_in(model, dtype), bar:
+    with _interruptible() as interrupted, bar:
         while epoch < config.epochs and not training.reason:
             batches = run.batches(epoch)
             while number < len(batches) and not interrupted.times and run.step < run.num_steps:

@@ -88,6 +88,7 @@ def compare(
     out: str | Path | None = None,
     quiet: bool = False,
     device: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
     lang: str | None = None,
 ) -> Comparison:
@@ -105,7 +106,7 @@ def compare(
     names = _names([Path(run) for run in runs])
     with speaking(quiet=quiet):
         use_threads(threads)
-        opened = [load(run, device=str(choose_device(device))) for run in runs]
+        opened = [load(run, device=str(choose_device(device)), precision=precision) for run in runs]
         shared = _shared(opened, names)
         if data is None:
             contents = [_reported(target, opened, names) for target in shared]

@@ -51,6 +51,7 @@ def evaluate(
     out: str | Path | None = None,
     quiet: bool = False,
     device: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
 ) -> Scores:
     """path: any labelled table that `fit` reads. out: a .csv, .jsonl or .parquet for the rows with their predictions.
@@ -62,7 +63,7 @@ def evaluate(
     with speaking(quiet=quiet):
         place = None if out is None else checked_out(out)
         use_threads(threads)
-        opened = load(run, device=str(choose_device(device)))
+        opened = load(run, device=str(choose_device(device)), precision=precision)
         found = opened.evaluate(path, on_bad_row=on_bad_row, out=place)
         for sentence in found.warnings:
             note(sentence)

@@ -59,6 +59,7 @@ def predict(
     out: str | Path | None = None,
     quiet: bool = False,
     device: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
 ) -> Predictions:
     """what: texts, one path, or any table that `fit` reads. A single argument that exists is a file, unless `text`.
@@ -73,7 +74,7 @@ def predict(
             raise UserError(f"--top: expected 1 or more, got {top}.")
         path = None if out is None else checked_out(out)
         use_threads(threads)
-        opened = load(run, device=str(choose_device(device)))
+        opened = load(run, device=str(choose_device(device)), precision=precision)
         data = _data(what, text=text)
         if path is not None and is_large(data):
             rows, told = predict_to_file(opened, data, path, top=top)

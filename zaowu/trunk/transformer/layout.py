@@ -86,6 +86,9 @@ class Layout:
 
     def to_heads(self, x: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, ...]:
         """(N, sum(counts) K) -> (B, count, T, K) for each of `counts`, not below float32."""
+        if self.full and not torch.is_grad_enabled():
+            heads = x.view(self.batch, self.length, sum(counts), -1).transpose(1, 2)
+            return wide(heads).split(counts, dim=1)
         there, back = self._spread_places(counts)
         sizes = [count * self.batch * self.length for count in counts]
         parts = _Spread.apply(x.reshape(self.num_tokens * sum(counts), -1), there, back, sizes)
@@ -93,6 +96,8 @@ class Layout:
 
     def from_heads(self, x: Tensor) -> Tensor:
         """(B, H, T, K) -> (N, H K)."""
+        if self.full and not torch.is_grad_enabled():
+            return x.transpose(1, 2).reshape(self.num_tokens, -1)
         there, back, real = self._collect_places(x.shape[1])
         rows: Tensor = _Collect.apply(x.reshape(-1, x.shape[-1]), there, back, real)
         return rows.view(self.num_tokens, -1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+TOKENS = 256  # of a product, for which weights are laid out; other numbers are only a little slower
 INIT_STD = 0.02  # Devlin et al. 2019, section A.2 and the published code
 
 
@@ -17,6 +18,7 @@ class Linear(nn.Linear):
 
     dtype: torch.dtype | None = None  # what the product is computed in; None = the weights' own
     _low: Tensor | None = None
+    _packed: tuple[Tensor, Tensor | None] | None = None
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:  # as in `encoder._table`
@@ -38,8 +40,27 @@ class Linear(nn.Linear):
             self._low = torch.cat(weights) if others else weights[0]
         return self._low
 
+    def packed(self, *others: Linear) -> tuple[Tensor, Tensor | None]:
+        """Weights and biases in `dtype` for products without a gradient, in the layout that the library likes best.
+
+        With few tokens, laying the weights out anew for every product would cost more than the product.
+        """
+        if self._packed is None:
+            biases: list[Tensor] = [layer.bias for layer in (self, *others) if layer.bias is not None]
+            bias = torch.cat(biases).to(self.dtype) if biases else None
+            weight = self.low(*others).clone()
+            if _packs(weight):
+                weight, self._low = torch.ops.mkldnn._reorder_linear_weight(weight, TOKENS), None
+            self._packed = weight, bias
+        return self._packed
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """From here on, products in `dtype`."""
+        self.dtype = None if dtype == self.weight.dtype else dtype
+        self._low = self._packed = None
+
     def train(self, mode: bool = True) -> Linear:
-        self._low = None  # the masters may have changed since
+        self._low = self._packed = None  # the masters may have changed since
         super().train(mode)
         return self
 
@@ -49,11 +70,26 @@ def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False)
     if layers[0].dtype is None:
         found = [F.linear(x, layer.weight, layer.bias) for layer in layers]
         return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
+    if not layers[0].training and not torch.is_grad_enabled():
+        return _without_gradient(x.to(layers[0].dtype), *layers[0].packed(*layers[1:]), stay_low=stay_low)
     weights = [layer.weight for layer in layers]
     biases = [layer.bias for layer in layers if layer.bias is not None]
     low = layers[0].low(*layers[1:])
     y: Tensor = _LowLinear.apply(x, low, stay_low, len(weights), *weights, *biases)
     return y
+
+
+def _without_gradient(x: Tensor, weight: Tensor, bias: Tensor | None, *, stay_low: bool) -> Tensor:
+    if weight.is_mkldnn:
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "none")
+    else:
+        y = F.linear(x, weight, bias)
+    return y if stay_low else y.float()
+
+
+def _packs(weight: Tensor) -> bool:
+    """Whether torch can lay these weights out for its library (oneDNN): on processors, where it was built with it."""
+    return weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and weight.dtype == torch.bfloat16
 
 
 class _LowLinear(torch.autograd.Function):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 
@@ -23,17 +20,11 @@ def choose(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" or (precision == "auto" and fast) else torch.float32
 
 
-@contextmanager
-def computing_in(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Inside, the trunk's matrix products are in `dtype`; weights, sums, norms and attention stay float32."""
-    layers = [module for module in model.modules() if isinstance(module, Linear)]
-    for layer in layers:
-        layer.dtype = None if dtype == torch.float32 else dtype
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.dtype = layer._low = None
+def use(model: nn.Module, dtype: torch.dtype) -> None:
+    """From here on the trunk's matrix products are in `dtype`; weights, sums, norms and attention stay float32."""
+    for layer in model.modules():
+        if isinstance(layer, Linear):
+            layer.compute_in(dtype)
 
 
 def _has_bf16(device: torch.device) -> bool:
