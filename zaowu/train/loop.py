@@ -160,7 +160,7 @@ class _Run:
         self.lengths = np.array([item.length for item in part.items])
         self.records = np.array([item.record for item in part.items])
         self.shares = np.array([item.share for item in part.items], np.float32)
-        self.ids = _item_ids(part.ids[self.records], self.records)
+        self.ids = item_ids(part.ids[self.records], self.records)
         if part.weights is not None:
             self.shares = self.shares * part.weights[self.records]
         self.answers = {name: target.features(part.labels[name]) for name, target in model.targets.items()}
@@ -302,7 +302,7 @@ class _Run:
         self.skipped, self.watch = state["skipped"], Watch(**state["watch"])
 
 
-def _item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
+def item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
     """(N,) the records' ids, made different for the windows of one record, so that each has its own chance."""
     first = np.r_[True, records[1:] != records[:-1]]
     window = np.arange(len(records)) - np.maximum.accumulate(np.where(first, np.arange(len(records)), 0))

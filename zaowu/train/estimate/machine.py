@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import sys
 from pathlib import Path
@@ -36,3 +37,22 @@ def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
     except (OSError, ImportError):
         return int(1e6 * (peak_memory_mb() or 0))
+
+
+def allocated_bytes() -> int:
+    """What this process has asked for and not given back. Where only glibc's allocator would know, the resident size:
+    that does not grow where something new goes into what was freed before."""
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except (OSError, AttributeError, TypeError):
+        return resident_bytes()
+    ask.restype = _Allocator
+    found = ask()
+    return int(found.hblkhd + found.uordblks)
+
+
+FIGURES = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"  # of mallinfo(3)
+
+
+class _Allocator(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in FIGURES.split()]
