@@ -29,7 +29,7 @@ from zaowu.train.estimate.result import WATTS, Estimate
 from zaowu.train.loop import item_ids
 
 SAMPLE = 2000  # training rows at most on which the cheap methods are tried
-REPORT_S, REPORT_BYTES = 1.0, 200_000  # of drawing and saving the report and the small files beside the model
+REPORT_S, REPORT_BYTES = 1.0, 130_000  # of drawing and saving the report and the small files beside the model
 
 
 def estimate_fit(
@@ -119,12 +119,14 @@ def foresee(
     *,
     spent: Mapping[str, float],
     baseline_bytes: float,
+    going_on: bool = False,
     watts: float = WATTS,
 ) -> Estimate:
     """What a fit takes in all, when everything before the first weight is done.
 
-    spent: seconds of "reading", "tokenising" and "baselines". baseline_bytes: of the cheap methods on disk. Measures
-    this machine where that was not done before.
+    spent: seconds of "reading", "tokenising" and "baselines". baseline_bytes: of the cheap methods on disk. going_on:
+    it is this process that trains, which then has had the time and the memory of a probe. Measures this machine where
+    that was not done before.
     """
     trunk, settings = ready.config.trunk, ready.settings
     every = fittings(prepared, ready, config)
@@ -142,7 +144,9 @@ def foresee(
     before, start = resident_bytes(), time.monotonic()
     found = probe(trunk, train=train, predict=predict, device=device, dtype=dtype)
     gc.collect()
-    probing, grown = time.monotonic() - start, resident_bytes() - before
+    loading_s, loaded = found.library_s, found.library_bytes
+    if going_on:
+        loading_s, loaded = max(loading_s, time.monotonic() - start), max(loaded, resident_bytes() - before)
     times = [cost.fit_seconds(fitting, sizes, found) for fitting in every]
     peak = max((cost.fit_memory(fitting, sizes, found) for fitting in every), key=lambda memory: memory.total)
     again = len(every) - 1  # folds: each tokenises and fits the cheap methods anew, on four fifths of the rows
@@ -167,12 +171,12 @@ def foresee(
             "reading": spent["reading"],
             "tokenising": spent["tokenising"] * (1 + again),
             "baselines": spent["baselines"] * share,
-            "training": sum(time.training for time in times) + max(probing, found.library_s),
+            "training": sum(time.training for time in times) + loading_s,
             "validating": sum(time.validating for time in times),
             "answering": sum(time.answering for time in times),
             "report": REPORT_S,
         },
-        memory={"this process": before + max(grown, found.library_bytes), **vars(peak)},
+        memory={"this process": before + loaded, **vars(peak)},
         disk_bytes=4.0 * num_weights + tokenizer * (2 if config.head == "mean" else 1) + baseline_bytes + REPORT_BYTES,
         checkpoint_bytes=cost.checkpoint_bytes(sizes, keep=settings.keep, validated=ready.valid is not None),
         watts=watts,

@@ -191,7 +191,7 @@ def _announce(prepared: Prepared, findings: Findings) -> None:
 def _say_cost(prepared: Prepared, ready: Ready, config: FitConfig, baselines: Baselines, clock: Clock) -> None:
     took = clock.seconds
     spent = {"reading": took["read"] + took["check"], "tokenising": took["tokenise"], "baselines": took["baseline"]}
-    estimate = foresee(prepared, ready, config, spent=spent, baseline_bytes=baselines.num_bytes)
+    estimate = foresee(prepared, ready, config, spent=spent, baseline_bytes=baselines.num_bytes, going_on=True)
     for sentence in estimate.short():
         note(sentence)
 

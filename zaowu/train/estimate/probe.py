@@ -13,6 +13,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +42,7 @@ TIMED = 600_000  # tokens x width of the largest step that is timed; a larger on
 WEIGHED = 1_500_000  # the same of the largest step whose memory is counted
 ENOUGH_S, REPEATS = 0.4, 3  # a step is timed so often, or until it has taken so long
 FIRST, FRESH = 24, 8  # lengths that were never seen before, downwards, to find what a new one costs
-DENSE = 16_000_000  # weights on which the optimizer is timed
+DENSE = 8_000_000  # weights on which the optimizer is timed
 ZEROS = 10_000_000  # weights whose empty moments are weighed: no allocator serves them from what it holds already
 NUM_PIECES = 4096
 
@@ -147,9 +148,9 @@ class _Bench:
             self._learning(FEW, Shape(8, FIRST + 1))()
         library_s, library_bytes = time.perf_counter() - self.start, resident_bytes() - self.resident
         steps = [self._learning(FEW, Shape(8, FIRST - number)) for number in range(FRESH)]
-        before = allocated_bytes()
+        held, before = allocated_bytes(), resident_bytes()
         firsts = [_timed(step) for step in steps]
-        grown = allocated_bytes() - before
+        grown = max(allocated_bytes() - held, resident_bytes() - before)  # what is in pieces cannot be used again
         extra = [first - _timed(step) for first, step in zip(firsts, steps, strict=True)]
         return Probe(
             identity=identity,
@@ -243,10 +244,8 @@ class _Bench:
         return batch.to(self.device), torch.arange(shape.batch)
 
     def _dense(self) -> float:
-        """Seconds of the optimizer, a weight: on matrices of a layer's size, more than fit a processor's cache."""
-        size = 4 * self.width
-        count = max(1, DENSE // (size * self.width))
-        net = nn.ParameterList(torch.zeros(size, self.width, device=self.device) for _ in range(count))
+        """Seconds of the optimizer, a weight: on more of them than fit a processor's cache."""
+        net = nn.ParameterList(torch.zeros(DENSE // 8, 1, device=self.device) for _ in range(8))
         optimizer = Optimizer(net, TrainConfig(lr=1e-6))
 
         def step() -> None:
@@ -354,4 +353,5 @@ def _write(place: Path, found: Probe) -> None:
         fresh.write_text(json.dumps(to_plain(found), indent=1), "utf-8")
         fresh.replace(place)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
