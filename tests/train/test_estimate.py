@@ -77,12 +77,11 @@ def test_a_training_takes_three_forward_passes_a_token_and_one_for_every_answer(
 
 def test_seconds_are_tokens_times_layers_and_what_each_step_costs():
     step = Step(entry_s=0.5, layer_s=0.25)  # three layers: 1.25 s a token
-    found = measured(train={"2x8": step}, predict={"2x8": Step(entry_s=0.1, layer_s=0.0)}, dense_s=1e-3, fresh_s=7.0)
+    found = measured(train={"2x8": step}, predict={"2x8": Step(entry_s=0.1, layer_s=0.0)}, dense_s=1e-3)
     given = fitting([8, 8, 4], valid=np.array([10]), asked=np.array([30]))
     seconds = cost.fit_seconds(given, sizes(), found)
     dense = 10_000 - 100 * 16
-    fresh = len({int(n) for epoch in range(2) for n in given.epoch(epoch).num_tokens})
-    assert seconds.training == pytest.approx(2 * 20 * 1.25 + 4 * dense * 1e-3 + 7 * fresh)
+    assert seconds.training == pytest.approx(2 * 20 * 1.25 + 4 * dense * 1e-3)
     assert seconds.validating == pytest.approx(2 * 10 * 0.1)
     assert seconds.answering == pytest.approx((10 + 30) * 0.1)
     limited = cost.fit_seconds(replace(given, time_limit=10.0), sizes(), found)
@@ -98,15 +97,21 @@ def test_between_two_shapes_a_token_costs_what_lies_between():
 def test_memory_is_weights_moments_best_weights_and_the_largest_batch():
     step = Step(entry_s=0.0, layer_s=0.0, entry_bytes=1000.0, layer_bytes=2000.0, copy_bytes=50.0)
     given = fitting([8, 8, 4], valid=np.array([10]), epochs=1)
-    found = cost.fit_memory(given, sizes(), measured(train={"2x8": step}))
+    found = cost.fit_memory(given, sizes(), measured(train={"2x8": step}, fresh_bytes=7.0), fresh=5)
     largest = given.epoch().num_tokens.max()
     assert found.weights == found.kept == 40_000
     assert found.moments == 2 * (4 * (10_000 - 1600) + 4096)  # ten rows of 64 bytes lie in one page
     assert found.working == largest * (1000 + 3 * 2000)
-    assert found.kernels == 3 * 50
-    everything = cost.fit_memory(given, sizes(), measured(train={"2x8": step}, zeros_share=1.0))
+    assert found.kernels == 3 * 50 + 5 * 7
+    everything = cost.fit_memory(given, sizes(), measured(train={"2x8": step}, zeros_share=1.0), fresh=0)
     assert everything.moments == 2 * 40_000
-    assert cost.fit_memory(replace(given, valid=np.empty(0, np.int64)), sizes(), measured()).kept == 0
+    assert cost.fit_memory(replace(given, valid=np.empty(0, np.int64)), sizes(), measured(), fresh=0).kept == 0
+
+
+def test_a_number_of_tokens_is_new_once_in_a_process():
+    one = fitting([8, 8, 4, 4], valid=np.array([16, 30]), asked=np.array([46]))  # steps of 16 and 8 tokens
+    other = fitting([8, 8, 8, 8])
+    assert cost.num_fresh([one, other]) == 2 + 1 / 3  # both answers are one batch of 46
 
 
 def test_pages_of_rows():

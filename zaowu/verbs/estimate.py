@@ -148,7 +148,9 @@ def foresee(
     if going_on:
         loading_s, loaded = max(loading_s, time.monotonic() - start), max(loaded, resident_bytes() - before)
     times = [cost.fit_seconds(fitting, sizes, found) for fitting in every]
-    peak = max((cost.fit_memory(fitting, sizes, found) for fitting in every), key=lambda memory: memory.total)
+    fresh = cost.num_fresh(every)
+    peak = max((cost.fit_memory(one, sizes, found, fresh=fresh) for one in every), key=lambda memory: memory.total)
+    before += 4 * num_weights * (len(every) > 1)  # the model of one fold is there until the next one is trained
     again = len(every) - 1  # folds: each tokenises and fits the cheap methods anew, on four fifths of the rows
     share = 1 + sum(len(fitting.lengths) for fitting in every[1:]) / len(ready.part.items)
     tokenizer = len(json.dumps(ready.source.codec.spec, ensure_ascii=False).encode())
@@ -171,7 +173,7 @@ def foresee(
             "reading": spent["reading"],
             "tokenising": spent["tokenising"] * (1 + again),
             "baselines": spent["baselines"] * share,
-            "training": sum(time.training for time in times) + loading_s,
+            "training": sum(time.training for time in times) + fresh * found.fresh_s + loading_s,
             "validating": sum(time.validating for time in times),
             "answering": sum(time.answering for time in times),
             "report": REPORT_S,

@@ -84,7 +84,7 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds:
-    """training: steps and what new sizes of batches cost. validating: after each epoch. answering: at the end."""
+    """training: all steps. validating: after each epoch. answering: at the end."""
 
     training: float
     validating: float
@@ -154,11 +154,10 @@ def rounded(length: int, longest: int) -> int:
 
 
 def fit_seconds(fitting: Fitting, sizes: Sizes, probe: Probe) -> Seconds:
-    """Of one training, all epochs done."""
+    """Of one training, all epochs done, beside what new numbers of tokens cost (`num_fresh`)."""
     layers, epoch = sizes.trunk.num_layers, fitting.epoch()
     steps = fitting.epochs * _seconds(epoch, probe.train, layers)
     steps += fitting.num_steps * sizes.num_dense * probe.dense_s
-    steps += probe.fresh_s * _num_fresh(fitting)
     valid, asked = (
         _seconds(_batches(lengths, predict_batches(lengths)), probe.predict, layers) if len(lengths) else 0.0
         for lengths in (fitting.valid, fitting.asked)
@@ -168,8 +167,24 @@ def fit_seconds(fitting: Fitting, sizes: Sizes, probe: Probe) -> Seconds:
     return Seconds(training=steps, validating=fitting.epochs * valid, answering=valid + asked)
 
 
-def fit_memory(fitting: Fitting, sizes: Sizes, probe: Probe) -> Memory:
-    """At the largest step of one training, or where the best weights are replaced, whichever takes more."""
+def num_fresh(fittings: Sequence[Fitting]) -> float:
+    """Numbers of tokens that a step of one process meets for the first time; one that is only answered counts a third,
+    as no gradient needs a kernel for it."""
+    learned, answered = set[int](), set[int]()
+    for fitting in fittings:
+        for number in range(fitting.epochs if len(fitting.lengths) <= 100_000 else 1):
+            learned.update(fitting.epoch(number).num_tokens.tolist())
+        for lengths in (fitting.valid, fitting.asked):
+            if len(lengths):
+                answered.update(_batches(lengths, predict_batches(lengths)).num_tokens.tolist())
+    return len(learned) + len(answered - learned) / 3
+
+
+def fit_memory(fitting: Fitting, sizes: Sizes, probe: Probe, *, fresh: float) -> Memory:
+    """At the largest step of one training, or where the best weights are replaced, whichever takes more.
+
+    fresh: what `num_fresh` says of this training and those before it in the process.
+    """
     trunk, weights = sizes.trunk, 4.0 * sizes.num_weights
     epoch = fitting.epoch()
     kept = _per_token(probe.train, epoch.length, trunk.num_layers, "bytes") * epoch.num_tokens
@@ -185,7 +200,7 @@ def fit_memory(fitting: Fitting, sizes: Sizes, probe: Probe) -> Memory:
         moments=2 * (gradients + probe.zeros_share * table + (1 - probe.zeros_share) * touched),
         kept=best,
         working=max(working, twice),
-        kernels=copies + probe.fresh_bytes * min(_num_fresh(fitting), CACHED / PRODUCTS),
+        kernels=copies + probe.fresh_bytes * min(fresh, CACHED / PRODUCTS),
     )
 
 
@@ -220,16 +235,6 @@ def _per_token(steps: dict[str, Step], lengths: np.ndarray, layers: int, unit: s
 
 def _seconds(batches: Batches, steps: dict[str, Step], layers: int) -> float:
     return float((_per_token(steps, batches.length, layers, "s") * batches.num_tokens).sum())
-
-
-def _num_fresh(fitting: Fitting) -> int:
-    """Numbers of tokens that a step meets for the first time."""
-    seen = set[int]()
-    for number in range(fitting.epochs):
-        seen.update(fitting.epoch(number).num_tokens.tolist())
-        if len(fitting.lengths) > 100_000:
-            break
-    return len(seen)
 
 
 def _pages(rows: np.ndarray, row_bytes: int) -> int:
