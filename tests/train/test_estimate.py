@@ -49,7 +49,7 @@ def sizes(**changes) -> cost.Sizes:
 
 
 def measured(**changes) -> Probe:
-    given = {"fresh_s": 0.0, "fresh_bytes": 0.0, "dense_s": 0.0, "zeros_share": 0.0, "library_s": 0.0}
+    given = {"fresh_s": 0.0, "fresh_bytes": 0.0, "dense_s": 0.0, "build_s": 0.0, "zeros_share": 0.0, "library_s": 0.0}
     given |= {"library_bytes": 0.0, "train": {"2x8": Step(entry_s=0.0, layer_s=0.0)}, "predict": {}, **changes}
     return Probe(identity={}, **given)
 

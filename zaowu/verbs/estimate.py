@@ -151,6 +151,7 @@ def foresee(
     fresh = cost.num_fresh(every)
     peak = max((cost.fit_memory(one, sizes, found, fresh=fresh) for one in every), key=lambda memory: memory.total)
     before += 4 * num_weights * (len(every) > 1)  # the model of one fold is there until the next one is trained
+    building = len(every) * num_weights * found.build_s * (1 if ready.base is None else 2)  # filled again from a base
     again = len(every) - 1  # folds: each tokenises and fits the cheap methods anew, on four fifths of the rows
     share = 1 + sum(len(fitting.lengths) for fitting in every[1:]) / len(ready.part.items)
     tokenizer = len(json.dumps(ready.source.codec.spec, ensure_ascii=False).encode())
@@ -173,7 +174,8 @@ def foresee(
             "reading": spent["reading"],
             "tokenising": spent["tokenising"] * (1 + again),
             "baselines": spent["baselines"] * share,
-            "training": sum(time.training for time in times) + fresh * found.fresh_s + loading_s,
+            "loading": loading_s + building,
+            "training": sum(time.training for time in times) + fresh * found.fresh_s,
             "validating": sum(time.validating for time in times),
             "answering": sum(time.answering for time in times),
             "report": REPORT_S,

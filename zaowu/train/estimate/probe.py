@@ -83,15 +83,16 @@ class Probe:
     """Measurements of one width of trunk. Shapes are written "BxT".
 
     fresh_s, fresh_bytes: seconds and bytes that a number of tokens costs when it comes for the first time in
-    training: libraries then make kernels for it and keep them. dense_s: of the optimizer, a weight. zeros_share: of
-    a token table's moments, what takes memory before any row is touched. library_s, library_bytes: of what is
-    loaded for the first step.
+    training: libraries then make kernels for it and keep them. dense_s: of the optimizer, a weight. build_s: of
+    making a model with its moments, a weight. zeros_share: of a token table's moments, what takes memory before any
+    row is touched. library_s, library_bytes: of what is loaded for the first step.
     """
 
     identity: dict[str, str]
     fresh_s: float
     fresh_bytes: float
     dense_s: float
+    build_s: float
     zeros_share: float
     library_s: float
     library_bytes: float
@@ -136,11 +137,13 @@ class _Bench:
         trunk = replace(trunk, positions=places)
         self.models, self.optimizers = dict[int, Model](), dict[int, Optimizer]()
         for layers in (FEW, MANY):
+            start = time.perf_counter()
             answer: dict[str, Any] = {"answer": Category.fit(["0", "1"])}
             model = Model({"text": _Ids()}, answer, ModelConfig(trunk=replace(trunk, num_layers=layers)))
             model.initialise(0)
             self.models[layers] = model.to(device)
             self.optimizers[layers] = Optimizer(model, TrainConfig(lr=1e-6))
+            self.build_s = (time.perf_counter() - start) / model.num_parameters  # the second time nothing is imported
 
     def begin(self, identity: dict[str, str]) -> Probe:
         """Warms up; then what a new number of tokens costs, the optimizer, and empty moments."""
@@ -157,6 +160,7 @@ class _Bench:
             fresh_s=max(0.0, statistics.median(extra)),
             fresh_bytes=max(0.0, grown / FRESH),
             dense_s=self._dense(),
+            build_s=self.build_s,
             zeros_share=self._zeros_share(),
             library_s=library_s,
             library_bytes=max(0.0, library_bytes),
