@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zaowu.run.load import load as load
     from zaowu.verbs.check import check as check
     from zaowu.verbs.compare import compare as compare
+    from zaowu.verbs.estimate import estimate_fit as estimate_fit
     from zaowu.verbs.fit import fit as fit
     from zaowu.verbs.predict import predict as predict
 
@@ -29,6 +30,7 @@ _PLACES = {
     "UserError": "zaowu.errors",
     "check": "zaowu.verbs.check",
     "compare": "zaowu.verbs.compare",
+    "estimate_fit": "zaowu.verbs.estimate",
     "fit": "zaowu.verbs.fit",
     "load": "zaowu.run.load",
     "predict": "zaowu.verbs.predict",

@@ -72,6 +72,61 @@ class Learned:
         self.model.targets = self.targets
 
 
+@dataclass(frozen=True)
+class Ready:
+    """Records made ready to learn from: tokenised and counted, every choice made. No weight is allocated yet.
+
+    records, valid: what the items of `part` and `validation` were made of. kept: rows of the base's token table that
+    stay (None: all). settings: with the rule's choices filled in.
+    """
+
+    records: Records
+    valid: Records | None
+    source: text.Input
+    targets: dict[str, Any]
+    config: ModelConfig
+    settings: TrainConfig
+    base: Base | None
+    kept: np.ndarray | None
+    part: Part
+    validation: Part | None
+    lengths: text.Lengths
+
+    @property
+    def num_pieces_before(self) -> int:
+        """Pieces of the base's vocabulary before trimming."""
+        return self.base.facts["vocab_size"] if self.base else self.source.codec.num_pieces
+
+    def model(self) -> Model:
+        """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
+        return Model({self.source.kind: self.source}, self.targets, self.config)
+
+    def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
+        """Trains; then the targets are tuned on the validation records."""
+        model = self.model()
+        model.initialise(self.settings.seed)
+        if self.base is not None:
+            self.base.load(model, self.source, self.kept)
+        model.to(choose_device(self.settings.device))
+        training = train(
+            model, self.source, self.part, self.validation, self.settings, checkpoint=checkpoint, label=label
+        )
+        learned = Learned(
+            model=model,
+            source=self.source,
+            targets=self.targets,
+            training=training,
+            config=self.settings,
+            model_type=self.base.model_type if self.base else "bert",
+            num_pieces_before=self.num_pieces_before,
+            lengths=self.lengths,
+            threads=torch.get_num_threads(),
+        )
+        if self.valid is not None and not training.stopped:
+            learned.tune(learned.outputs(self.valid, label="validating"), learned.answers(self.valid))
+        return learned
+
+
 def learn(
     records: Records,
     valid: Records | None,
@@ -85,12 +140,16 @@ def learn(
 
     known: records whose labels the targets must know even if no training record has them.
     """
+    return make_ready(records, valid, config, known=known).learn(checkpoint=checkpoint, label=label)
+
+
+def make_ready(records: Records, valid: Records | None, config: FitConfig, *, known: Records | None = None) -> Ready:
+    """All of `learn` that comes before the first weight. From here on torch works with the threads of the config."""
     columns = [column.name for column in records.schema.inputs]
     values = [records.values(name) for name in columns]
     folder = None if config.text.base == "none" else bases.resolve(config.text.base)
-    num_rows = len(records)
-    settings = rule.fill(config.train, num_records=num_rows, from_base=folder is not None)
-    device = choose_device(settings.device)
+    settings = rule.fill(config.train, num_records=len(records), from_base=folder is not None)
+    choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
@@ -107,32 +166,24 @@ def learn(
         num_pieces=config.text.num_pieces,
     )
     answers = fit_targets(records, settings, known=known)
-    model = Model({source.kind: source}, answers, ModelConfig(trunk=trunk, head=config.head))
-    model.initialise(settings.seed)
-    if base is not None:
-        base.load(model, source, kept)
-    model.to(device)
     part = _part(source, records, answers, training=True)
-    lengths = source.lengths(part.items, num_rows)
+    lengths = source.lengths(part.items, len(records))
     if lengths.over:
         treatment = "read in windows, averaged" if lengths.long == "window" else "cut there"
-        note(f"{lengths.over} of {num_rows} texts are longer than {lengths.limit} tokens: {treatment}.")
-    validation = None if valid is None else _part(source, valid, answers)
-    training = train(model, source, part, validation, settings, checkpoint=checkpoint, label=label)
-    learned = Learned(
-        model=model,
+        note(f"{lengths.over} of {len(records)} texts are longer than {lengths.limit} tokens: {treatment}.")
+    return Ready(
+        records=records,
+        valid=valid,
         source=source,
         targets=answers,
-        training=training,
-        config=settings,
-        model_type=base.model_type if base else "bert",
-        num_pieces_before=base.facts["vocab_size"] if base else source.codec.num_pieces,
+        config=ModelConfig(trunk=trunk, head=config.head),
+        settings=settings,
+        base=base,
+        kept=kept,
+        part=part,
+        validation=None if valid is None else _part(source, valid, answers),
         lengths=lengths,
-        threads=torch.get_num_threads(),
     )
-    if valid is not None and not training.stopped:
-        learned.tune(learned.outputs(valid, label="validating"), learned.answers(valid))
-    return learned
 
 
 def fit_targets(records: Records, config: TrainConfig, *, known: Records | None = None) -> dict[str, Any]:

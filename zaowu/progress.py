@@ -23,6 +23,11 @@ def speaking(*, quiet: bool) -> Iterator[None]:
         _quiet.reset(token)
 
 
+def is_quiet() -> bool:
+    """Whether nobody would read a note."""
+    return _quiet.get()
+
+
 def note(message: str) -> None:
     """One line for the person on standard error."""
     if not _quiet.get():

@@ -186,7 +186,7 @@ def test_the_loss_is_divided_once_and_nothing_counted_is_nothing() -> None:
 
 
 def test_windows_of_one_record_have_their_own_chance() -> None:
-    ids = loop._item_ids(np.array([5, 5, 5, 9], np.uint64), np.array([0, 0, 0, 1]))
+    ids = loop.item_ids(np.array([5, 5, 5, 9], np.uint64), np.array([0, 0, 0, 1]))
     assert len(set(ids.tolist())) == 4
     assert ids[0] == 5
     assert ids[3] == 9

@@ -12,24 +12,38 @@ from typing import Annotated, Any
 
 import typer
 
+from zaowu.cli.estimate import app as estimate_app
 from zaowu.cli.flags import (
     COLUMNS,
     COMMON,
-    MODEL,
-    TRAINING,
     AsJson,
+    Base,
+    BatchSize,
+    ClassWeights,
     ColumnOption,
     Device,
+    Epochs,
     Group,
+    Head,
     Ignore,
     Lang,
+    Long,
     OnBadRow,
     Out,
     Precision,
     Quiet,
+    Rate,
     Seed,
+    Settings,
+    Size,
+    Slices,
     Target,
+    Test,
     Threads,
+    TimeLimit,
+    TrimVocab,
+    Valid,
+    Weight,
 )
 from zaowu.cli.show import bug, fail, print_json, print_table, show_note, usage
 from zaowu.errors import Stopped, UserError
@@ -44,6 +58,7 @@ app = typer.Typer(
 )
 bases_app = typer.Typer(help="Pretrained encoders: which there are, and which are here.", invoke_without_command=True)
 app.add_typer(bases_app, name="bases")
+app.add_typer(estimate_app, name="estimate")
 
 
 def _version(wanted: bool) -> None:
@@ -76,34 +91,22 @@ def fit(
     column: ColumnOption = None,
     ignore: Ignore = None,
     group: Group = None,
-    weight: Annotated[
-        str | None, typer.Option(help="A column that says how much a row counts.", rich_help_panel=COLUMNS)
-    ] = None,
-    slices: Annotated[
-        list[str] | None, typer.Option("--slice", help="Report scores by this column.", rich_help_panel=COLUMNS)
-    ] = None,
-    valid: Annotated[str | None, typer.Option(help="A file that chooses the epoch.", rich_help_panel=COLUMNS)] = None,
-    test: Annotated[str | None, typer.Option(help="A file for the final score.", rich_help_panel=COLUMNS)] = None,
+    weight: Weight = None,
+    slices: Slices = None,
+    valid: Valid = None,
+    test: Test = None,
     on_bad_row: OnBadRow = None,
-    base: Annotated[
-        str | None,
-        typer.Option(help="A name of 'zaowu bases', a folder, or none (from scratch).", rich_help_panel=MODEL),
-    ] = None,
-    size: Annotated[str, typer.Option(help="Of a model from scratch.", rich_help_panel=MODEL)] = "small",
-    head: Annotated[str, typer.Option(help="mean or first.", rich_help_panel=MODEL)] = "mean",
-    long: Annotated[str, typer.Option(help="window or truncate, for long texts.", rich_help_panel=MODEL)] = "window",
-    trim_vocab: Annotated[str, typer.Option(help="auto or off.", rich_help_panel=MODEL)] = "auto",
-    epochs: Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)] = None,
-    batch_size: Annotated[int | None, typer.Option(rich_help_panel=TRAINING)] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=TRAINING)] = None,
-    class_weights: Annotated[str, typer.Option(help="none or balanced.", rich_help_panel=TRAINING)] = "none",
-    time_limit: Annotated[
-        str | None, typer.Option(help="Of training, as 90s, 20m or 2h.", rich_help_panel=TRAINING)
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A rare setting, NAME=VALUE.", rich_help_panel=TRAINING, metavar="NAME=VALUE"),
-    ] = None,
+    base: Base = None,
+    size: Size = "small",
+    head: Head = "mean",
+    long: Long = "window",
+    trim_vocab: TrimVocab = "auto",
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    class_weights: ClassWeights = "none",
+    time_limit: TimeLimit = None,
+    settings: Settings = None,
     show_settings: Annotated[
         bool, typer.Option("--settings", help="List the rare settings and stop.", is_eager=True, callback=_settings)
     ] = False,

@@ -20,8 +20,30 @@ Ignore = Annotated[list[str] | None, typer.Option(help="A column to leave out.",
 Group = Annotated[
     str | None, typer.Option(help="Rows with equal values here stay on one side.", rich_help_panel=COLUMNS)
 ]
+Weight = Annotated[str | None, typer.Option(help="A column that says how much a row counts.", rich_help_panel=COLUMNS)]
+Slices = Annotated[
+    list[str] | None, typer.Option("--slice", help="Report scores by this column.", rich_help_panel=COLUMNS)
+]
+Valid = Annotated[str | None, typer.Option(help="A file that chooses the epoch.", rich_help_panel=COLUMNS)]
+Test = Annotated[str | None, typer.Option(help="A file for the final score.", rich_help_panel=COLUMNS)]
 OnBadRow = Annotated[
     str | None, typer.Option(help="stop or skip, for rows that cannot be used.", rich_help_panel=COLUMNS)
+]
+Base = Annotated[
+    str | None, typer.Option(help="A name of 'zaowu bases', a folder, or none (from scratch).", rich_help_panel=MODEL)
+]
+Size = Annotated[str, typer.Option(help="Of a model from scratch.", rich_help_panel=MODEL)]
+Head = Annotated[str, typer.Option(help="mean or first.", rich_help_panel=MODEL)]
+Long = Annotated[str, typer.Option(help="window or truncate, for long texts.", rich_help_panel=MODEL)]
+TrimVocab = Annotated[str, typer.Option(help="auto or off.", rich_help_panel=MODEL)]
+Epochs = Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)]
+BatchSize = Annotated[int | None, typer.Option(rich_help_panel=TRAINING)]
+Rate = Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=TRAINING)]
+ClassWeights = Annotated[str, typer.Option(help="none or balanced.", rich_help_panel=TRAINING)]
+TimeLimit = Annotated[str | None, typer.Option(help="Of training, as 90s, 20m or 2h.", rich_help_panel=TRAINING)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A rare setting, NAME=VALUE.", rich_help_panel=TRAINING, metavar="NAME=VALUE"),
 ]
 Out = Annotated[Path | None, typer.Option(help="Where the result goes.", rich_help_panel=COMMON)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.", rich_help_panel=COMMON)]

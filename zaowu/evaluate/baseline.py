@@ -87,6 +87,14 @@ class Baselines:
             }
         return found
 
+    @property
+    def num_bytes(self) -> int:
+        """What `save` writes, nearly."""
+        arrays = sum(own.linear.weight.nbytes + own.linear.bias.nbytes for own in self.answerers.values())
+        states = [features.state() for features in self.features.values()]
+        arrays += sum(array.nbytes for _, idf in states for array in idf.values())
+        return arrays + sum(len(json.dumps(vocabularies)) for vocabularies, _ in states)
+
     def save(self, folder: Path) -> None:
         """Writes `baseline.safetensors` and `baseline.json` into the folder."""
         from safetensors.numpy import save_file

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from zaowu.records.records import Records
 from zaowu.report.content import AnswerContent, ReportContent
 from zaowu.run import Run, judge
 from zaowu.targets import labelled
+from zaowu.train.estimate.machine import peak_memory_mb, processor
 
 LIBRARIES = ("zaowu", "torch", "numpy", "polars", "tokenizers", "safetensors", "scikit-learn")
 NUM_EXAMPLES = 5
@@ -223,24 +223,3 @@ def command(source: Any, config: FitConfig, folder: Path) -> str:
     """What repeats this run on a command line."""
     path = str(source) if isinstance(source, (str, Path)) else "DATA"
     return shlex.join(["zaowu", "fit", path, "--like", str(folder), "--out", f"{folder}-again"])
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown processor"
-
-
-def peak_memory_mb() -> float | None:
-    """The process's largest resident size so far, in MB; None where the system does not say (Windows)."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1e6 if sys.platform == "darwin" else 1e3)  # macOS counts bytes, Linux kB

@@ -24,9 +24,9 @@ from zaowu.inputs import Item
 from zaowu.model import Model
 from zaowu.progress import Bar, note
 from zaowu.targets import answered, noise, rank
-from zaowu.train import estimate
 from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
 from zaowu.train.diverge import ADVICE, Watch
+from zaowu.train.estimate import pace
 from zaowu.train.optim import Optimizer, rate
 from zaowu.train.stop import Point, best, reason_to_stop
 from zaowu.trunk import precision
@@ -160,7 +160,7 @@ class _Run:
         self.lengths = np.array([item.length for item in part.items])
         self.records = np.array([item.record for item in part.items])
         self.shares = np.array([item.share for item in part.items], np.float32)
-        self.ids = _item_ids(part.ids[self.records], self.records)
+        self.ids = item_ids(part.ids[self.records], self.records)
         if part.weights is not None:
             self.shares = self.shares * part.weights[self.records]
         self.answers = {name: target.features(part.labels[name]) for name, target in model.targets.items()}
@@ -170,7 +170,7 @@ class _Run:
         self.step = self.num_tokens = self.num_items = self.last_tokens = 0
         self.loss_sum = self.loss_count = 0.0
         self.seconds_before = 0.0
-        self.pace, self.announced = estimate.Pace(), False
+        self.pace, self.announced = pace.Pace(), False
         self.watch, self.skipped = Watch(), list[list[int]]()  # [epoch, batch] of those that were left out
 
     def batches(self, epoch: int) -> list[np.ndarray]:
@@ -246,9 +246,9 @@ class _Run:
         left = self.pace.seconds(max(0.0, bar.total - bar.done))
         limit = self.config.time_limit
         if limit is None:
-            if sentence := estimate.warning(left):
+            if sentence := pace.warning(left):
                 note(sentence)
-        elif left > (room := max(0.0, limit * estimate.RESERVE - (time.monotonic() - start))):
+        elif left > (room := max(0.0, limit * pace.RESERVE - (time.monotonic() - start))):
             self.num_steps = self.step + max(1, int((self.num_steps - self.step) * room / left))
             bar.total = bar.done + (bar.total - bar.done) * room / left
             note(f"The time limit allows {self.num_steps} steps; the learning rate falls to zero within them.")
@@ -303,7 +303,7 @@ class _Run:
         self.skipped, self.watch = state["skipped"], Watch(**state["watch"])
 
 
-def _item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
+def item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
     """(N,) the records' ids, made different for the windows of one record, so that each has its own chance."""
     first = np.r_[True, records[1:] != records[:-1]]
     window = np.arange(len(records)) - np.maximum.accumulate(np.where(first, np.arange(len(records)), 0))

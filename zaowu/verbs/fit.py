@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from zaowu.config import FitConfig, TextConfig, from_plain
+from zaowu.evaluate.baseline import Baselines
 from zaowu.inputs import guessers
-from zaowu.learn import check_choices, learn
+from zaowu.learn import Ready, check_choices, make_ready
 from zaowu.options import OF_THE_MACHINE, checked, fit_config, rare_settings, refuse_beside_like, seconds
-from zaowu.progress import aligned, note, speaking
+from zaowu.progress import aligned, is_quiet, note, speaking
 from zaowu.records import schema as schemas
 from zaowu.records.findings import Findings, find
 from zaowu.records.prepare import Prepared, prepare
@@ -24,6 +25,7 @@ from zaowu.run.folder import opened, partial, place
 from zaowu.run.folds import Kept, cheap_methods, cross_validate, inputs_of
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
+from zaowu.verbs.estimate import foresee
 
 
 def fit(
@@ -127,14 +129,19 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
         _bring_back(folder, checkpoint)
     else:
         checkpoint.remove()
+    with clock("tokenise"):
+        ready = make_ready(prepared.train, prepared.valid, config, known=prepared.whole)
     with clock("baseline"):
         baselines = cheap_methods(prepared.train, prepared.valid, config, known=prepared.whole)
+    if not is_quiet():
+        with clock("estimate"):
+            _say_cost(prepared, ready, config, baselines, clock)
     scored = None
     if prepared.folds is not None:
         with clock("folds"):
             scored, outputs, truth = cross_validate(prepared, config, kept=Kept(checkpoint))
     with clock("train"):
-        learned = learn(prepared.train, prepared.valid, config, known=prepared.whole, checkpoint=checkpoint)
+        learned = ready.learn(checkpoint=checkpoint)
     with clock("evaluate"):
         if scored is None:
             assert prepared.test is not None
@@ -179,6 +186,14 @@ def _announce(prepared: Prepared, findings: Findings) -> None:
     worst = max(prepared.deviation.values(), default=0.0)
     balance = f"; class shares differ by at most {worst:.1%} from the whole" if prepared.deviation else ""
     note(f"Rows: {sizes}{balance}. Scored on: {prepared.scored_on}.")
+
+
+def _say_cost(prepared: Prepared, ready: Ready, config: FitConfig, baselines: Baselines, clock: Clock) -> None:
+    took = clock.seconds
+    spent = {"reading": took["read"] + took["check"], "tokenising": took["tokenise"], "baselines": took["baseline"]}
+    estimate = foresee(prepared, ready, config, spent=spent, baseline_bytes=baselines.num_bytes, going_on=True)
+    for sentence in estimate.short():
+        note(sentence)
 
 
 def _bring_back(folder: Path, checkpoint: Checkpoint) -> None:

@@ -1,0 +1,109 @@
+"""`zaowu estimate ...`: what another command would cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zaowu.cli.flags import (
+    AsJson,
+    Base,
+    BatchSize,
+    ClassWeights,
+    ColumnOption,
+    Device,
+    Epochs,
+    Group,
+    Head,
+    Ignore,
+    Long,
+    OnBadRow,
+    Precision,
+    Quiet,
+    Rate,
+    Seed,
+    Settings,
+    Size,
+    Slices,
+    Target,
+    Test,
+    Threads,
+    TimeLimit,
+    TrimVocab,
+    Valid,
+    Weight,
+)
+from zaowu.cli.show import print_json
+
+app = typer.Typer(help="What a command would take of time, memory, disk and energy.", no_args_is_help=True)
+
+
+@app.command()
+def fit(
+    path: Annotated[str, typer.Argument(help="What would be given to 'zaowu fit'.")],
+    target: Target = None,
+    column: ColumnOption = None,
+    ignore: Ignore = None,
+    group: Group = None,
+    weight: Weight = None,
+    slices: Slices = None,
+    valid: Valid = None,
+    test: Test = None,
+    on_bad_row: OnBadRow = None,
+    base: Base = None,
+    size: Size = "small",
+    head: Head = "mean",
+    long: Long = "window",
+    trim_vocab: TrimVocab = "auto",
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    class_weights: ClassWeights = "none",
+    time_limit: TimeLimit = None,
+    settings: Settings = None,
+    watts: Annotated[float, typer.Option(help="What the machine is assumed to draw.")] = 65.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """What 'zaowu fit' would take: parameters, tokens, FLOPs, time, memory, disk, energy. Nothing is trained."""
+    from zaowu.verbs.estimate import estimate_fit as verb
+
+    found = verb(
+        path,
+        target=target,
+        columns=column or (),
+        ignore=ignore or (),
+        group=group,
+        weight=weight,
+        slices=slices or (),
+        valid=valid,
+        test=test,
+        on_bad_row=on_bad_row,
+        base=base,
+        size=size,
+        head=head,
+        long=long,
+        trim_vocab=trim_vocab,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        class_weights=class_weights,
+        time_limit=time_limit,
+        settings=settings or (),
+        watts=watts,
+        quiet=quiet,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+    )
+    if as_json:
+        print_json(found.to_plain())
+    else:
+        for line in found.lines():
+            print(line)

@@ -1,0 +1,231 @@
+"""`zaowu estimate fit`: what a fit would take of time, memory, disk and energy, before it runs."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from zaowu.config import FitConfig, TrainConfig
+from zaowu.errors import UserError
+from zaowu.inputs import Item, guessers
+from zaowu.learn import Ready, check_choices, choose_device, make_ready
+from zaowu.options import fit_config, rare_settings, seconds
+from zaowu.progress import speaking
+from zaowu.records import schema as schemas
+from zaowu.records.prepare import Prepared, prepare
+from zaowu.run.folds import cheap_methods
+from zaowu.train import rule
+from zaowu.train.estimate import cost
+from zaowu.train.estimate.machine import resident_bytes
+from zaowu.train.estimate.probe import probe
+from zaowu.train.estimate.result import WATTS, Estimate
+from zaowu.train.loop import item_ids
+from zaowu.trunk import precision as numbers
+
+SAMPLE = 2000  # training rows at most on which the cheap methods are tried
+REPORT_S, REPORT_BYTES = 1.0, 130_000  # of drawing and saving the report and the small files beside the model
+
+
+def estimate_fit(
+    path: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    columns: Mapping[str, str] | Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    group: str | None = None,
+    weight: str | None = None,
+    slices: Sequence[str] = (),
+    valid: str | None = None,
+    test: str | None = None,
+    on_bad_row: str | None = None,
+    base: str | None = None,
+    size: str = "small",
+    head: str = "mean",
+    long: str = "window",
+    trim_vocab: str = "auto",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    class_weights: str = "none",
+    time_limit: str | float | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    watts: float = WATTS,
+    quiet: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Estimate:
+    """Reads, splits and tokenises as `fit` does, and stops before the first step. Nothing is written but a cache.
+
+    The parameters are those of `fit`. watts: what the machine is assumed to draw.
+    Raises UserError for what `fit` would refuse, and for a wattage that is none.
+    """
+    with speaking(quiet=quiet):
+        if not 0 < watts < 1e7:
+            raise UserError(f"--watts: expected a number above 0, got {watts:g}.")
+        start = time.monotonic()
+        config = fit_config(
+            {
+                "target": [target] if isinstance(target, str) else list(target or ()),
+                "columns": schemas.column_kinds(columns),
+                "ignore": list(ignore),
+                "group": group,
+                "weight": weight,
+                "slices": list(slices),
+                "valid": valid,
+                "test": test,
+                "on_bad_row": on_bad_row,
+            },
+            {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long},
+            head,
+            {
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "lr": lr,
+                "class_weights": class_weights,
+                "time_limit": seconds(time_limit),
+                "seed": seed,
+                "device": device,
+                "precision": precision,
+                "threads": threads,
+            },
+            rare_settings(settings),
+        )
+        config = check_choices(config)
+        prepared = prepare(path, config.data, guessers=guessers(), cross_validate_below=rule.CROSS_VALIDATE_BELOW)
+        reading = time.monotonic() - start
+        ready = make_ready(prepared.train, prepared.valid, config, known=prepared.whole)
+        spent = {"reading": reading, "tokenising": time.monotonic() - start - reading}
+        num_rows = len(prepared.train)
+        tried = prepared.train.take(np.unique(np.linspace(0, num_rows - 1, SAMPLE).astype(int)))
+        start = time.monotonic()
+        baselines = cheap_methods(tried, prepared.valid, config, known=prepared.whole)
+        spent["baselines"] = (time.monotonic() - start) * num_rows / len(tried)
+        size_on_disk = baselines.num_bytes * num_rows / len(tried)
+        return foresee(prepared, ready, config, spent=spent, baseline_bytes=size_on_disk, watts=watts)
+
+
+def foresee(
+    prepared: Prepared,
+    ready: Ready,
+    config: FitConfig,
+    *,
+    spent: Mapping[str, float],
+    baseline_bytes: float,
+    going_on: bool = False,
+    watts: float = WATTS,
+) -> Estimate:
+    """What a fit takes in all, when everything before the first weight is done.
+
+    spent: seconds of "reading", "tokenising" and "baselines". baseline_bytes: of the cheap methods on disk. going_on:
+    it is this process that trains, which then has had the time and the memory of a probe. Measures this machine where
+    that was not done before.
+    """
+    trunk, settings = ready.config.trunk, ready.settings
+    every = fittings(prepared, ready, config)
+    with torch.device("meta"):
+        num_weights = ready.model().num_parameters
+    sizes = cost.Sizes(
+        trunk=trunk,
+        num_weights=num_weights,
+        table_rows=ready.source.codec.num_pieces,
+        touched=np.unique(np.concatenate([item.features["ids"] for item in ready.part.items])),
+    )
+    device = choose_device(settings.device)
+    dtype = numbers.choose(settings.precision, device)
+    train, predict = cost.shapes(every, longest=ready.source.max_tokens)
+    before, start = resident_bytes(), time.monotonic()
+    found = probe(trunk, train=train, predict=predict, device=device, dtype=dtype)
+    gc.collect()
+    loading_s, loaded = found.library_s, found.library_bytes
+    if going_on:
+        loading_s, loaded = max(loading_s, time.monotonic() - start), max(loaded, resident_bytes() - before)
+    times = [cost.fit_seconds(fitting, sizes, found) for fitting in every]
+    fresh = cost.num_fresh(every)
+    peak = max((cost.fit_memory(one, sizes, found, fresh=fresh) for one in every), key=lambda memory: memory.total)
+    before += 4 * num_weights * (len(every) > 1)  # the model of one fold is there until the next one is trained
+    building = len(every) * num_weights * found.build_s * (1 if ready.base is None else 2)  # filled again from a base
+    again = len(every) - 1  # folds: each tokenises and fits the cheap methods anew, on four fifths of the rows
+    share = 1 + sum(len(fitting.lengths) for fitting in every[1:]) / len(ready.part.items)
+    tokenizer = len(json.dumps(ready.source.codec.spec, ensure_ascii=False).encode())
+    return Estimate(
+        source=prepared.table.source,
+        rows={side: len(part) for side, part in prepared.parts.items()},
+        scored_on=prepared.scored_on,
+        num_parameters=num_weights,
+        num_pieces=ready.source.codec.num_pieces,
+        num_pieces_before=ready.num_pieces_before,
+        trainings=len(every),
+        epochs=every[0].epochs,
+        batch_size=every[0].batch_size,
+        tokens_per_epoch=int(every[0].lengths.sum()),
+        tokens=sum(fitting.num_tokens for fitting in every),
+        flops=sum(cost.fit_flops(fitting, trunk) for fitting in every),
+        precision=str(dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        seconds={
+            "reading": spent["reading"],
+            "tokenising": spent["tokenising"] * (1 + again),
+            "baselines": spent["baselines"] * share,
+            "loading": loading_s + building,
+            "training": sum(time.training for time in times) + fresh * found.fresh_s,
+            "validating": sum(time.validating for time in times),
+            "answering": sum(time.answering for time in times),
+            "report": REPORT_S,
+        },
+        memory={"this process": before + loaded, **vars(peak)},
+        disk_bytes=4.0 * num_weights + tokenizer * (2 if config.head == "mean" else 1) + baseline_bytes + REPORT_BYTES,
+        checkpoint_bytes=cost.checkpoint_bytes(sizes, keep=settings.keep, validated=ready.valid is not None),
+        watts=watts,
+    )
+
+
+def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.Fitting]:
+    """The final training, and after it those of the folds."""
+    items, records = ready.part.items, np.array([item.record for item in ready.part.items])
+    ids, lengths = item_ids(ready.part.ids[records], records), _lengths(items)
+    nothing = np.empty(0, np.int64)
+    asked = nothing
+    if prepared.test is not None:
+        asked = _lengths(ready.source.features(*(prepared.test.values(name) for name in ready.source.columns)))
+    valid = nothing if ready.validation is None else _lengths(ready.validation.items)
+    final = _fitting(ready.settings, lengths, ids, valid=valid, asked=asked)
+    if prepared.folds is None:
+        return [final]
+    found, places = [final], np.unique(prepared.folds)
+    limit = config.train.time_limit and config.train.time_limit / (len(places) + 1)
+    for place in places:
+        held = prepared.folds[records] == place
+        num_records = int((prepared.folds != place).sum())
+        settings = rule.fill(config.train, num_records=num_records, from_base=ready.base is not None)
+        settings = replace(settings, time_limit=limit)
+        found.append(_fitting(settings, lengths[~held], ids[~held], valid=nothing, asked=lengths[held]))
+    return found
+
+
+def _fitting(
+    settings: TrainConfig, lengths: np.ndarray, ids: np.ndarray, *, valid: np.ndarray, asked: np.ndarray
+) -> cost.Fitting:
+    assert settings.epochs and settings.batch_size
+    return cost.Fitting(
+        lengths=lengths,
+        ids=ids,
+        valid=valid,
+        asked=asked,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        time_limit=settings.time_limit,
+    )
+
+
+def _lengths(items: Sequence[Item]) -> np.ndarray:
+    return np.array([item.length for item in items], np.int64)
