@@ -223,7 +223,7 @@ class _Bench:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in own:
                 kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            return tensor.detach()  # an output that its own graph holds would never be freed
 
         with (
             precision.computing_in(model, self.dtype),
