@@ -16,6 +16,7 @@ from zaowu.config import AttentionConfig, ModelConfig, PositionConfig, TrainConf
 from zaowu.model import Model
 from zaowu.targets.category import Category
 from zaowu.train.estimate import cost, probe as probes
+from zaowu.train.estimate.machine import allocated_bytes
 from zaowu.train.estimate.probe import Probe, Shape, Step, probe
 from zaowu.train.loop import sum_losses
 from zaowu.train.optim import Optimizer
@@ -134,13 +135,22 @@ def test_what_autograd_keeps_grows_by_a_layer_as_foretold():
 
     def keep(tensor):
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = sum_losses(model.train().loss(batch, seed=seed))
     counted = sum(size for place, size in kept.items() if place not in weights)
     assert loss.requires_grad
     assert 6 * 16 * (step.entry_bytes + 5 * step.layer_bytes) == pytest.approx(counted, rel=0.03)
+
+
+def test_a_probe_leaves_nothing_behind():
+    """An output that its own graph holds would stay for ever: with a real base 64 MB each time."""
+    bench = probes._Bench(TRUNK, CPU, torch.float32)
+    kept = bench._kept(probes.MANY, Shape(64, 64))
+    before = allocated_bytes()
+    bench._kept(probes.MANY, Shape(64, 64))
+    assert allocated_bytes() - before < kept / 20
 
 
 def test_what_was_measured_is_not_measured_again(own_cache, monkeypatch):

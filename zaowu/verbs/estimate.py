@@ -23,7 +23,7 @@ from zaowu.records.prepare import Prepared, prepare
 from zaowu.run.folds import cheap_methods
 from zaowu.train import rule
 from zaowu.train.estimate import cost
-from zaowu.train.estimate.machine import resident_bytes
+from zaowu.train.estimate.machine import give_back, resident_bytes
 from zaowu.train.estimate.probe import probe
 from zaowu.train.estimate.result import WATTS, Estimate
 from zaowu.train.loop import item_ids
@@ -144,7 +144,8 @@ def foresee(
     train, predict = cost.shapes(every, longest=ready.source.max_tokens)
     before, start = resident_bytes(), time.monotonic()
     found = probe(trunk, train=train, predict=predict, device=device, dtype=dtype)
-    gc.collect()
+    gc.collect()  # of the probe only what libraries keep is to stay
+    give_back()
     loading_s, loaded = found.library_s, found.library_bytes
     if going_on:
         loading_s, loaded = max(loading_s, time.monotonic() - start), max(loaded, resident_bytes() - before)

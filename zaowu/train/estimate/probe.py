@@ -223,7 +223,7 @@ class _Bench:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in own:
                 kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            return tensor.detach()  # an output that its own graph holds would never be freed
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = sum_losses(model.loss(batch, seed=seed))
