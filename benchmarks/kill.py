@@ -67,8 +67,8 @@ def fit(data: Path, out: Path, flags: Sequence[str]) -> subprocess.Popen[bytes]:
         "fp32",
         "--set",
         "checkpoint_steps=2",
-        "--set",
-        "keep=2",
+        "--keep",
+        "2",
     )
     arguments = [sys.executable, "-c", code, "fit", str(data), "--out", str(out), *fixed, *flags, "--quiet"]
     return subprocess.Popen(arguments, stdout=subprocess.DEVNULL)

@@ -18,11 +18,10 @@ RARE = {
     "label_smoothing": "share of the answer spread over the other classes",
     "layer_decay": "each layer's rate as a multiple of the one above",
     "checkpoint_steps": "steps between two checkpoints, in place of five minutes",
-    "keep": "checkpoints that stay on disk",
     "max_tokens": "of one window of a long text",
     "num_pieces": "of a vocabulary from scratch",
 }
-WHOLE = ("patience", "checkpoint_steps", "keep", "max_tokens", "num_pieces")
+WHOLE = ("patience", "checkpoint_steps", "max_tokens", "num_pieces")
 RANGES = {
     "epochs": (1, 10_000),
     "batch_size": (1, 65_536),

@@ -5,7 +5,7 @@ import torch
 
 from zaowu.errors import UserError
 from zaowu.trunk.precision import choose, use
-from zaowu.trunk.transformer.linear import Linear, side_by_side
+from zaowu.trunk.transformer.linear import Linear, even, side_by_side
 
 
 def layer() -> Linear:
@@ -105,3 +105,14 @@ def test_without_a_gradient_the_weights_lie_as_the_library_likes_them(num_tokens
         for each in layers:
             torch.nn.init.normal_(each.weight, std=0.02)
             each.train().eval()
+
+
+def test_sizes_of_products_are_few_and_little_is_added() -> None:
+    """Each size means kernels made anew. 1 to 4,096 rows come in some 200 sizes; rows stay, zeros come below."""
+    sizes = set()
+    for num_rows in range(1, 4097):
+        out = even(torch.ones(num_rows, 1), torch.float32)
+        assert num_rows <= len(out) <= num_rows * (1 + 1 / 31)
+        assert out.sum() == num_rows == out[:num_rows].sum()
+        sizes.add(len(out))
+    assert len(sizes) <= 32 * 8 + 1

@@ -26,6 +26,7 @@ from zaowu.cli.flags import (
     Group,
     Head,
     Ignore,
+    Keep,
     Lang,
     Long,
     OnBadRow,
@@ -106,6 +107,7 @@ def fit(
     lr: Rate = None,
     class_weights: ClassWeights = "none",
     time_limit: TimeLimit = None,
+    keep: Keep = 1,
     settings: Settings = None,
     show_settings: Annotated[
         bool, typer.Option("--settings", help="List the rare settings and stop.", is_eager=True, callback=_settings)
@@ -146,6 +148,7 @@ def fit(
         lr=lr,
         class_weights=class_weights,
         time_limit=time_limit,
+        keep=keep,
         settings=settings or (),
         like=like,
         resume=resume,

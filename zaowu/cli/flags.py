@@ -40,6 +40,7 @@ Epochs = Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRA
 BatchSize = Annotated[int | None, typer.Option(rich_help_panel=TRAINING)]
 Rate = Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=TRAINING)]
 ClassWeights = Annotated[str, typer.Option(help="none or balanced.", rich_help_panel=TRAINING)]
+Keep = Annotated[int, typer.Option(help="Checkpoints that stay on disk, for --resume.", rich_help_panel=COMMON)]
 TimeLimit = Annotated[str | None, typer.Option(help="Of training, as 90s, 20m or 2h.", rich_help_panel=TRAINING)]
 Settings = Annotated[
     list[str] | None,

@@ -50,6 +50,7 @@ def fit(
     lr: float | None = None,
     class_weights: str = "none",
     time_limit: str | float | None = None,
+    keep: int = 1,
     settings: Mapping[str, Any] | Sequence[str] = (),
     like: str | Path | None = None,
     resume: bool = False,
@@ -67,7 +68,7 @@ def fit(
     path: a table file, a folder of .txt per class, a polars or pandas frame, a list of dicts, a dict of lists.
     target: a column, or several that one model answers together. weight: a column of numbers from 0, by which
     records count in training. columns: name -> kind, or "name:kind=text" strings.
-    time_limit: seconds, or "90s", "20m", "2h".
+    time_limit: seconds, or "90s", "20m", "2h". keep: checkpoints that stay on disk while it trains.
     settings: rare ones, by name or as "name=value" (`options.RARE` lists them). out: the run's folder; default
     runs/<file name>. like: take all choices from this run, and none beside it. resume: go on with an interrupted run
     in `out`.
@@ -82,6 +83,7 @@ def fit(
             "lr": lr,
             "class_weights": class_weights,
             "time_limit": seconds(time_limit),
+            "keep": keep,
             "seed": seed,
             "device": device,
             "precision": precision,

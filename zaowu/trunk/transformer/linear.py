@@ -81,10 +81,29 @@ def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False)
 
 def _without_gradient(x: Tensor, weight: Tensor, bias: Tensor | None, *, stay_low: bool) -> Tensor:
     if weight.is_mkldnn:
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "none")
+        rows = even(x.flatten(0, -2), x.dtype)
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "none")
+        y = y[: x.shape[:-1].numel()].view(*x.shape[:-1], -1)
     else:
         y = F.linear(x, weight, bias)
     return y if stay_low else y.float()
+
+
+def even(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """(N, D) -> (M, D) in `dtype`, zeros below the N rows: one of 32 sizes between two powers of two.
+
+    For every new size of a product oneDNN makes kernels, which takes milliseconds and megabytes, and it forgets the
+    oldest: batches of any size would have them made all the time. At most 3 % of the rows are zeros.
+    """
+    num_rows, width = rows.shape
+    step = max(1, 2 ** (num_rows.bit_length() - 6))
+    more = -num_rows % step
+    if not more or rows.device.type != "cpu":
+        return rows.to(dtype)
+    out = torch.empty(num_rows + more, width, dtype=dtype)
+    out[:num_rows].copy_(rows)
+    out[num_rows:].zero_()
+    return out
 
 
 def _packs(weight: Tensor) -> bool:
@@ -102,22 +121,23 @@ class _LowLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, low: Tensor, stay_low: bool, num_weights: int, *parts: Tensor) -> Tensor:
         weights, biases = parts[:num_weights], parts[num_weights:]
-        low_x = x.to(low.dtype)
+        low_x = even(x.flatten(0, -2), low.dtype)
         ctx.save_for_backward(low_x, low)
         ctx.x_dtype, ctx.sizes, ctx.has_bias = x.dtype, [len(weight) for weight in weights], bool(biases)  # type: ignore[attr-defined]
         bias = torch.cat(biases) if len(biases) > 1 else biases[0] if biases else None
+        shape, num_rows = (*x.shape[:-1], len(low)), x.shape[:-1].numel()
         if stay_low:
-            return F.linear(low_x, low, None if bias is None else bias.to(low.dtype))
-        y = F.linear(low_x, low).float()
-        return y if bias is None else y.add_(bias)
+            return F.linear(low_x, low, None if bias is None else bias.to(low.dtype))[:num_rows].view(shape)
+        y = F.linear(low_x, low)[:num_rows].float()
+        return (y if bias is None else y.add_(bias)).view(shape)
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         low_x, low = ctx.saved_tensors  # type: ignore[attr-defined]
         x_dtype, sizes, has_bias = ctx.x_dtype, ctx.sizes, ctx.has_bias  # type: ignore[attr-defined]
         rows = grad.flatten(0, -2)
-        low_grad = rows.to(low.dtype)
-        grad_x = (low_grad @ low).to(x_dtype).view(*grad.shape[:-1], low.shape[1])
-        grad_weights = (low_grad.t() @ low_x.flatten(0, -2)).split(sizes)
+        low_grad = even(rows, low.dtype)
+        grad_x = (low_grad @ low)[: len(rows)].to(x_dtype).view(*grad.shape[:-1], low.shape[1])
+        grad_weights = (low_grad.t() @ low_x).split(sizes)
         grad_biases = rows.sum(0).float().split(sizes) if has_bias else ()
         return grad_x, None, None, None, *(part.float() for part in grad_weights), *grad_biases
