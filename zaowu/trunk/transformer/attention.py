@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zaowu.config import TrunkConfig
+from zaowu.trunk.kernels import attention as kernels
 from zaowu.trunk.transformer.attend import attend
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.layout import Layout
@@ -43,11 +44,15 @@ class SelfAttention(nn.Module):
             rows = qkv.view(len(x), heads + 2 * groups, -1)
             turned = rotate(rows[:, : heads + groups], *rotation)
             qkv = torch.cat((turned, rows[:, heads + groups :]), dim=1).flatten(1)
+        counts = {"num_heads": heads, "num_groups": groups}
+        if kernels.fits(qkv, layout, **counts):
+            low = self.output.dtype
+            return self.output(
+                kernels.attention(qkv, layout, **counts, coins=coins, site=site, rate=self.dropout, dtype=low)
+            )
         q, k, v = layout.to_heads(qkv, (heads, groups, groups))  # (B, H, T, K), (B, G, T, K) twice; float32
         toss = None
         if coins is not None and self.dropout:
-            toss = coins.for_weights(
-                site, num_heads=self.num_heads, num_groups=self.num_groups, rate=self.dropout, dtype=x.dtype
-            )
+            toss = coins.for_weights(site, **counts, rate=self.dropout, dtype=x.dtype)
         seen = attend(q, k, v, bias=layout.bias, toss=toss)
         return self.output(layout.from_heads(seen.to(self.output.dtype or seen.dtype)))

@@ -1,0 +1,2 @@
+/* All kernels as one translation unit, so that they compile in one call. */
+#include "attention.c"
