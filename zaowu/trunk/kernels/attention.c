@@ -47,18 +47,35 @@ INLINE void store(void *to, int low, int64_t first, int64_t stride, int64_t coun
     }
 }
 
-/* (count, width) -> (width, padded). */
-INLINE void transpose(float *to, const float *from, int64_t count, int64_t width, int64_t padded) {
-    for (int64_t d = 0; d < width; d++) {
-        for (int64_t j = 0; j < count; j++)
-            to[d * padded + j] = from[j * width + d];
-        for (int64_t j = count; j < padded; j++)
-            to[d * padded + j] = 0;
-    }
+/* (padded, width) -> (width, padded), eight by eight: pairs change places, then pairs of pairs, then halves. */
+INLINE void transpose(float *to, const float *from, int64_t width, int64_t padded) {
+    typedef int32_t order __attribute__((vector_size(4 * WIDE)));
+    static const order low[3] = {{0, 8, 2, 10, 4, 12, 6, 14}, {0, 1, 8, 9, 4, 5, 12, 13}, {0, 1, 2, 3, 8, 9, 10, 11}};
+    static const order high[3] = {{1, 9, 3, 11, 5, 13, 7, 15}, {2, 3, 10, 11, 6, 7, 14, 15}, {4, 5, 6, 7, 12, 13, 14, 15}};
+    for (int64_t j = 0; j < padded; j += WIDE)
+        for (int64_t d = 0; d < width; d += WIDE) {
+            vec x[WIDE], y[WIDE];
+            for (int i = 0; i < WIDE; i++)
+                x[i] = *(const vec *)(from + (j + i) * width + d);
+            for (int turn = 0; turn < 3; turn++) {
+                const int apart = 1 << turn;
+                for (int i = 0; i < WIDE; i++)
+                    if (!(i & apart)) {
+                        y[i] = __builtin_shuffle(x[i], x[i + apart], low[turn]);
+                        y[i + apart] = __builtin_shuffle(x[i], x[i + apart], high[turn]);
+                    }
+                for (int i = 0; i < WIDE; i++)
+                    x[i] = y[i];
+            }
+            for (int i = 0; i < WIDE; i++)
+                *(vec *)(to + (d + i) * padded + j) = x[i];
+        }
 }
 
-/* The scores of one query at key `j` for all j it must not see become so low that their weight is 0. */
-INLINE void forbid(const Attention *at, float *scores, int64_t start, int64_t query, int64_t count) {
+/* The scores of one query at the keys that it must not see, padding among them, become so low that they weigh 0. */
+INLINE void forbid(const Attention *at, float *scores, int64_t start, int64_t query, int64_t count, int64_t padded) {
+    for (int64_t j = count; j < padded; j++)
+        scores[j] = -1e30f;
     if (at->causal)
         for (int64_t j = query + 1; j < count; j++)
             scores[j] = -1e30f;
@@ -68,7 +85,7 @@ INLINE void forbid(const Attention *at, float *scores, int64_t start, int64_t qu
                 scores[j] = -1e30f;
 }
 
-/* keep: (count) dropout's factors of one query's weights. */
+/* keep: (count), a multiple of WIDE, dropout's factors of one query's weights. */
 INLINE void keep_factors(const Attention *at, float *keep, uint64_t *coins, int64_t record, int64_t head, int64_t query,
                          int64_t count) {
     uint64_t own = mix((uint64_t)(head + 1) * STEP + (uint64_t)(at->site + 1) * STEP);
@@ -99,7 +116,8 @@ int attention_forward(const Attention *at, const void *qkv, int64_t low, void *o
             if (!memory || !T)
                 continue;
             load(values, qkv, low, start * stride + (H + g) * K, stride, T, K, 1);
-            transpose(keys, values, T, K, P);
+            memset(values + T * K, 0, (P - T) * K * 4);
+            transpose(keys, values, K, P);
             load(values, qkv, low, start * stride + (H + G + g) * K, stride, T, K, 1);
             for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
                 for (int64_t first = 0; first < T; first += ROWS) {
@@ -109,23 +127,23 @@ int attention_forward(const Attention *at, const void *qkv, int64_t low, void *o
                     product(M, P, K, queries, K, 1, keys, P, scores, P, 0);
                     for (int64_t i = 0; i < M; i++) {
                         float *s = scores + i * P, most = -INFINITY, sum = 0;
-                        forbid(at, s, start, first + i, T);
+                        forbid(at, s, start, first + i, T, P);
 #pragma omp simd reduction(max : most)
-                        for (int64_t j = 0; j < T; j++)
+                        for (int64_t j = 0; j < P; j++)
                             most = s[j] > most ? s[j] : most;
 #pragma omp simd reduction(+ : sum)
-                        for (int64_t j = 0; j < T; j++) {
+                        for (int64_t j = 0; j < P; j++) {
                             s[j] = exponential(s[j] - most);
                             sum += s[j];
                         }
                         sums[(row + i) * H + h] = most + logf(sum);
                         const float inverse = 1 / sum;
                         if (at->grid) {
-                            keep_factors(at, keep, coins, b, h, first + i, T);
-                            for (int64_t j = 0; j < T; j++)
+                            keep_factors(at, keep, coins, b, h, first + i, P);
+                            for (int64_t j = 0; j < P; j++)
                                 s[j] *= inverse * keep[j];
                         } else
-                            for (int64_t j = 0; j < T; j++)
+                            for (int64_t j = 0; j < P; j++)
                                 s[j] *= inverse;
                     }
                     product(M, K, T, scores, P, 1, values, K, seen, K, 0);
@@ -160,9 +178,10 @@ int attention_backward(const Attention *at, const void *qkv, int64_t low, const 
             if (!memory || !T)
                 continue;
             load(keys, qkv, low, start * stride + (H + G + g) * K, stride, T, K, 1);
-            transpose(values, keys, T, K, P);
+            memset(keys + T * K, 0, (P - T) * K * 4);
+            transpose(values, keys, K, P);
             load(keys, qkv, low, start * stride + (H + g) * K, stride, T, K, 1);
-            transpose(turned, keys, T, K, P);
+            transpose(turned, keys, K, P);
             memset(dkeys, 0, 2 * padded * K * 4);
             for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
                 for (int64_t first = 0; first < T; first += ROWS) {
@@ -176,24 +195,22 @@ int attention_backward(const Attention *at, const void *qkv, int64_t low, const 
                     for (int64_t i = 0; i < M; i++) {
                         float *w = weights + i * P, *ds = dscores + i * P, t = 0;
                         const float sum = sums[(row + i) * H + h];
-                        forbid(at, w, start, first + i, T);
+                        forbid(at, w, start, first + i, T, P);
                         if (at->grid)
-                            keep_factors(at, keep, coins, b, h, first + i, T);
+                            keep_factors(at, keep, coins, b, h, first + i, P);
                         else
-                            for (int64_t j = 0; j < T; j++)
+                            for (int64_t j = 0; j < P; j++)
                                 keep[j] = 1;
 #pragma omp simd reduction(+ : t)
-                        for (int64_t j = 0; j < T; j++) {
+                        for (int64_t j = 0; j < P; j++) {
                             w[j] = exponential(w[j] - sum);
                             ds[j] *= keep[j];
                             t += w[j] * ds[j];
                         }
-                        for (int64_t j = 0; j < T; j++) {
+                        for (int64_t j = 0; j < P; j++) {
                             ds[j] = w[j] * (ds[j] - t);
                             w[j] *= keep[j];
                         }
-                        for (int64_t j = T; j < P; j++)
-                            w[j] = ds[j] = 0;
                     }
                     product(T, K, M, weights, 1, P, given, K, dvalues, K, 1);
                     product(T, K, M, dscores, 1, P, queries, K, dkeys, K, 1);

@@ -83,13 +83,14 @@ INLINE uint8_t toss(uint64_t key, int64_t width, double rate, uint64_t *coins) {
 INLINE void tile(const int n, int64_t depth, const float *a, int64_t row, int64_t step, const float *b, int64_t ldb,
                  float *c, int64_t ldc, int add) {
     vec sums[4][3] = {{{0}}};
-    for (int64_t k = 0; k < depth; k++) {
-        vec right[3];
-        for (int v = 0; v < n; v++)
-            right[v] = *(const vec *)(b + k * ldb + v * WIDE);
-        for (int r = 0; r < 4; r++)
-            for (int v = 0; v < n; v++)
-                sums[r][v] += a[r * row + k * step] * right[v];
+    for (int64_t k = 0; k < depth; k++, a += step, b += ldb) {
+        const vec zero = {0};
+        const vec left[4] = {zero + a[0], zero + a[row], zero + a[2 * row], zero + a[3 * row]};
+        for (int v = 0; v < n; v++) {
+            vec right = *(const vec *)(b + v * WIDE);
+            for (int r = 0; r < 4; r++)
+                sums[r][v] += left[r] * right;
+        }
     }
     for (int r = 0; r < 4; r++)
         for (int v = 0; v < n; v++) {
