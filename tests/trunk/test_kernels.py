@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 
 import pytest
 import torch
 
-from zaowu.trunk.kernels import attention as attention_kernel, available, build
+from zaowu.trunk.kernels import attention as attention_kernel, available, build, residual
+from zaowu.trunk.kernels.call import Chance
 from zaowu.trunk.transformer.attend import attend
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.layout import Layout
 
 needs_kernels = pytest.mark.usefixtures("kernels")
-F32, BF16 = torch.float32, torch.bfloat16
+F64, F32, BF16 = torch.float64, torch.float32, torch.bfloat16
 LENGTHS = [5, 1, 17, 33, 0, 40]
 SEED = 7
 
@@ -47,7 +49,7 @@ def in_torch(qkv, place, heads, groups, rate):
 def in_c(qkv, place, heads, groups, rate):
     counts = {"num_heads": heads, "num_groups": groups}
     assert attention_kernel.fits(qkv, place, **counts)
-    return attention_kernel.attention(qkv, place, **counts, coins=coins_of(place), site=2, rate=rate)
+    return attention_kernel.attention(qkv, place, **counts, chance=Chance(coins_of(place), 2, rate))
 
 
 def value_and_gradient(f, x, *rest):
@@ -101,6 +103,46 @@ def test_nan_comes_out_where_it_goes_in():
     out, gradient = value_and_gradient(in_c, qkv, place, 2, 2, 0.1)
     assert out[:3].isfinite().all() and gradient[:3].isfinite().all()
     assert out[3:, 8:].isnan().any() or out[3:, :8].isnan().any()
+
+
+@needs_kernels
+@pytest.mark.parametrize("low", [None, BF16])
+@pytest.mark.parametrize("width", [24, 32, 75])
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_a_residual_with_its_norm_equals_autograd_in_float64(low, width, rate):
+    torch.manual_seed(0)
+    place, norm = layout(), torch.nn.LayerNorm(width, eps=1e-5)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x, y = torch.randn(place.num_tokens, width), torch.randn(place.num_tokens, width).to(low or F32)
+    coins, g, g_low = coins_of(place), torch.randn_like(x), torch.randn_like(x).to(low or F32)
+    assert residual.fits(x, norm, low)
+
+    def in_c(x, y, norm):
+        return residual.residual_norm(x, y, norm, chance=Chance(coins, 4, rate), low=low)
+
+    def in_torch(x, y, norm):
+        out = norm(x + y * coins.for_tokens(4, width=width, rate=rate, dtype=F64) if rate else x + y)
+        return out, out
+
+    found = []
+    for f, dtype in ((in_c, None), (in_torch, F64)):
+        own = norm if dtype is None else copy.deepcopy(norm).to(dtype)
+        leaves = [part.to(dtype or part.dtype, copy=True).requires_grad_() for part in (x, y)]
+        out, lower = f(*leaves, own)
+        own.zero_grad()
+        ((out * g).sum() + (lower.to(out.dtype) * g_low).sum()).backward()
+        gradients = [leaf.grad for leaf in (*leaves, own.weight, own.bias)]
+        found.append([part.detach().double() for part in (out, lower, *gradients)])
+    for name, one, other in zip(("out", "low", "x", "y", "gain", "bias"), *found, strict=True):
+        tolerance = 1e-2 if low and name in ("low", "y") else 5e-6
+        assert (one - other).abs().max() <= tolerance * other.abs().max(), name
+
+
+@needs_kernels
+def test_sums_of_columns():
+    rows = torch.randn(70, 130).bfloat16()
+    torch.testing.assert_close(residual.column_sums(rows), rows.double().sum(0).float())
 
 
 @needs_kernels

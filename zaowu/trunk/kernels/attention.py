@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from zaowu.trunk.kernels import available
-from zaowu.trunk.kernels.call import address, call, is_low
-from zaowu.trunk.transformer.dropout import Coins
+from zaowu.trunk.kernels.call import NO_CHANCE, Chance, address, call, is_low
 from zaowu.trunk.transformer.layout import Layout
 
 LONGEST = 512  # tokens; above, large matrix products of torch are faster
@@ -39,31 +38,28 @@ def attention(
     *,
     num_heads: int,
     num_groups: int,
-    coins: Coins | None = None,
-    site: int = 0,
-    rate: float = 0.0,
+    chance: Chance = NO_CHANCE,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """(N, (H + 2 G) K) queries, keys and values side by side -> (N, H K) in `dtype`, or in that of `qkv`.
 
-    coins, site, rate: dropout of the weights, with the coins of `Coins.for_weights`.
+    chance: dropout of the weights, with the coins of `Coins.for_weights`.
     """
     assert layout.starts is not None
-    grid = None if coins is None or not rate else coins.grid
     settings = _Settings(
         starts=address(layout.starts),
         documents=address(layout.packed_documents),
-        grid=None if grid is None else grid.ctypes.data,
+        grid=chance.grid(),
         batch=layout.batch,
         length=layout.length,
         heads=num_heads,
         groups=num_groups,
         width=qkv.shape[1] // (num_heads + 2 * num_groups),
-        site=site,
+        site=chance.site,
         causal=layout.causal,
-        rate=rate,
+        rate=chance.rate,
     )
-    used = (layout, grid)  # what the settings point into
+    used = (layout, chance)  # what the settings point into
     out: Tensor = _Attention.apply(qkv, settings, used, dtype or qkv.dtype)
     return out
 

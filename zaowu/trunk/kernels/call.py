@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from zaowu.trunk.kernels import build
+from zaowu.trunk.transformer.dropout import Coins
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Dropout at one site: with `rate`, and with the coins that `Coins` tosses there; no coins, no dropout."""
+
+    coins: Coins | None = None
+    site: int = 0
+    rate: float = 0.0
+
+    @property
+    def on(self) -> bool:
+        return self.coins is not None and self.rate > 0
+
+    def keys(self) -> int:
+        """Where the keys of the tokens (N,) lie; 0 without dropout."""
+        return self.coins.packed.ctypes.data if self.coins is not None and self.on else 0
+
+    def grid(self) -> int:
+        """Where the keys of all places (B, T) lie; 0 without dropout."""
+        return self.coins.grid.ctypes.data if self.coins is not None and self.on else 0
+
+
+NO_CHANCE = Chance()
 
 
 def address(x: Tensor | None) -> int:

@@ -36,8 +36,8 @@ class FeedForward(nn.Module):
             self.gate = Linear(config.dim, config.ffn_dim)
         self.down = Linear(config.ffn_dim, config.dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, stay_low: bool = False) -> Tensor:
         up = self.up(x, stay_low=True)
         if self.kind == "swiglu":
-            return self.down(F.silu(self.gate(x, stay_low=True)) * up)
-        return self.down(activate(up, kind=self.kind))
+            return self.down(F.silu(self.gate(x, stay_low=True)) * up, stay_low=stay_low)
+        return self.down(activate(up, kind=self.kind), stay_low=stay_low)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from zaowu.trunk.kernels import available
+from zaowu.trunk.kernels.residual import column_sums
+
 INIT_STD = 0.02  # Devlin et al. 2019, section A.2 and the published code
 
 
@@ -83,5 +86,11 @@ class _LowLinear(torch.autograd.Function):
         low_grad = rows.to(low.dtype)
         grad_x = (low_grad @ low).to(x_dtype).view(*grad.shape[:-1], low.shape[1])
         grad_weights = (low_grad.t() @ low_x.flatten(0, -2)).split(sizes)
-        grad_biases = rows.sum(0).float().split(sizes) if has_bias else ()
+        grad_biases = _sum(rows).split(sizes) if has_bias else ()
         return grad_x, None, None, None, *(part.float() for part in grad_weights), *grad_biases
+
+
+def _sum(rows: Tensor) -> Tensor:
+    """(N, D) -> (D,) float32."""
+    low = rows.dtype == torch.bfloat16 and available(rows)
+    return column_sums(rows.contiguous()) if low else rows.sum(0).float()
