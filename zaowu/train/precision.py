@@ -33,7 +33,8 @@ def computing_in(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         for layer in layers:
-            layer.dtype = layer._low = None
+            layer.dtype = None
+            layer.forget()
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -1,6 +1,8 @@
 """Steps of training that torch does in many passes over memory, each as one pass in C.
 
-    attention   over packed rows, dropout included          attention.c
+    attention   over packed rows, dropout included                              attention.c
+    residual    dropout, sum and layer norm; sums of columns                    residual.c
+    adamw       and the norm of all gradients, straight from the products       adamw.c
 
 What they compute, and where they are not available, is the code they stand in for, within rounding. Every result is
 the same on any number of threads. `available` decides for a tensor; nothing else in the package asks about compilers.

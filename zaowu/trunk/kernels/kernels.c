@@ -1,3 +1,4 @@
 /* All kernels as one translation unit, so that they compile in one call. */
+#include "adamw.c"
 #include "attention.c"
 #include "residual.c"
