@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 
-from zaowu.trunk.kernels import attention as attention_kernel, available, build, residual
+from zaowu.trunk.kernels import attention as attention_kernel, available, build, gelu, residual
 from zaowu.trunk.kernels.call import Chance
 from zaowu.trunk.transformer.attend import attend
 from zaowu.trunk.transformer.dropout import Coins
@@ -137,6 +137,19 @@ def test_a_residual_with_its_norm_equals_autograd_in_float64(low, width, rate):
     for name, one, other in zip(("out", "low", "x", "y", "gain", "bias"), *found, strict=True):
         tolerance = 1e-2 if low and name in ("low", "y") else 5e-6
         assert (one - other).abs().max() <= tolerance * other.abs().max(), name
+
+
+@needs_kernels
+def test_gelu_is_as_near_as_bfloat16_can_be():
+    """Every finite bfloat16, against float64: two roundings, each within 2^-8 of a number."""
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(BF16)
+    x = every[every.isfinite() & (every.abs() < 1e18)]
+    found = value_and_gradient(gelu.gelu, x)
+    expected = value_and_gradient(torch.nn.functional.gelu, x.double())
+    for one, other in zip(found, expected, strict=True):
+        assert ((one - other).abs() <= other.abs() * 2**-7 + 1e-6).all()
+    assert gelu.gelu(torch.tensor([math.nan, math.inf], dtype=BF16)).tolist()[1] == math.inf
+    assert gelu.gelu(torch.tensor([math.nan], dtype=BF16)).isnan().all()
 
 
 @needs_kernels

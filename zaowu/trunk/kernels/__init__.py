@@ -1,6 +1,7 @@
 """Steps of training that torch does in many passes over memory, each as one pass in C.
 
     attention   over packed rows, dropout included                              attention.c
+    gelu        on bfloat16                                                     gelu.c
     residual    dropout, sum and layer norm; sums of columns                    residual.c
     adamw       and the norm of all gradients, straight from the products       adamw.c
 

@@ -6,13 +6,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zaowu.config import TrunkConfig
+from zaowu.trunk.kernels import gelu as kernel
 from zaowu.trunk.transformer.linear import Linear
 
 
 def activate(x: Tensor, *, kind: str) -> Tensor:
     """gelu: x Phi(x); gelu_tanh: its tanh approximation (Hendrycks and Gimpel 2016); relu; silu: x sigmoid(x)."""
     if kind == "gelu":
-        return F.gelu(x)
+        return kernel.gelu(x) if kernel.fits(x) else F.gelu(x)
     if kind == "gelu_tanh":
         return F.gelu(x, approximate="tanh")
     if kind == "relu":
