@@ -1,5 +1,7 @@
 """Touched rows against torch's own AdamW."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,9 @@ from torch import nn
 from zaowu.config import TrainConfig
 from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.train.optim import Optimizer, rate
+from zaowu.trunk.kernels import build
+from zaowu.trunk.precision import use
+from zaowu.trunk.transformer.linear import Linear, side_by_side
 
 V, D = 12, 4
 CONFIG = TrainConfig(lr=0.01, weight_decay=0.1, clip=1e9)
@@ -129,3 +134,68 @@ def test_the_rate_rises_then_falls_to_nothing() -> None:
     assert shares[55] == pytest.approx(0.5)
     assert shares[99] == pytest.approx(1 / 90)
     assert rate(120, num_steps=100, warmup=0.1) == 0.0
+
+
+class Two(nn.Module):
+    """Two of our layers on one input, as one product, and one more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two, self.last = Linear(48, 400), Linear(48, 40), Linear(440, 1)
+
+    def forward(self, x):
+        return self.last(side_by_side(x, (self.one, self.two)).tanh()).square().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_both_kernels_take_the_same_steps(dtype) -> None:
+    """Ours reads gradients as the products leave them and writes the low weights; torch's does neither."""
+    ours, theirs = Two(), Two()
+    config = TrainConfig(lr=0.01, weight_decay=0.1, clip=0.05, layer_decay=0.9)
+    optimizers = Optimizer(ours, config), Optimizer(theirs, config)
+    if not optimizers[0].in_c:
+        pytest.skip(f"no kernels: {build.missing()}")
+    optimizers[1].in_c = False
+    for layer in (theirs.one, theirs.two, theirs.last):
+        layer.defers = False
+    use(ours, dtype)
+    use(theirs, dtype)
+    for step in range(5):
+        x = torch.randn(9, 48, generator=torch.Generator().manual_seed(step))
+        norms = []
+        for model, optimizer in zip((ours, theirs), optimizers, strict=True):
+            model(x).backward()
+            norms.append(optimizer.step(0.5))
+        assert norms[0] == pytest.approx(norms[1], rel=1e-3 if step else 1e-5)
+        if dtype == torch.bfloat16:
+            assert torch.equal(ours.two.copy, ours.two.weight.bfloat16())
+            low = ours.one._low
+            assert ours.one.low(ours.two) is low  # no cast
+            assert ours.one.low(ours.two) is not low  # a word counts once
+            with torch.no_grad():
+                ours.one.weight.mul_(1.0)
+            ours.one.fresh, ours.two.fresh = ours.one.weight._version - 1, ours.two.weight._version
+            assert torch.equal(ours.one.low(ours.two)[:400], ours.one.weight.bfloat16())
+    for (name, one), two in zip(optimizers[0].tensors().items(), optimizers[1].tensors().values(), strict=True):
+        assert (one - two).abs().max() <= 1e-3 * two.abs().max(), name
+    for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-5 if dtype == torch.float32 else 2e-4)
+
+
+def test_micro_batches_of_low_gradients_are_summed_and_no_number_changes_nothing() -> None:
+    model = Two()
+    optimizer = Optimizer(model, CONFIG)
+    x = torch.ones(2, 48)
+    use(model, torch.bfloat16)
+    model(x).backward()
+    once = optimizer.step(0.0)
+    for _ in range(2):
+        model(x).backward()
+    assert optimizer.step(0.0) == pytest.approx(2 * once, rel=1e-2)
+    before = [weight.detach().clone() for weight in model.parameters()]
+    (model(x) * math.nan).backward()
+    assert not math.isfinite(optimizer.step(1.0))
+    assert all(map(torch.equal, before, model.parameters()))
+    model(x).backward()
+    assert optimizer.step(0.0) == pytest.approx(once, rel=1e-2)

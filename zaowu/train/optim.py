@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from zaowu.config import TrainConfig
 from zaowu.inputs.text.embedder import TokenEmbedding
+from zaowu.trunk.kernels import available
+from zaowu.trunk.kernels.adamw import Update, Updates
+from zaowu.trunk.transformer.linear import Linear
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -74,7 +77,7 @@ def _zeros(weight: Tensor) -> Tensor:
 
 
 class Optimizer:
-    """AdamW as one object: dense weights through torch's fused kernel, token tables by touched rows.
+    """AdamW as one object: dense weights through a fused kernel, ours or torch's, token tables by touched rows.
 
     Biases, norms and gains are not decayed. Clipping bounds the norm of all gradients together.
     """
@@ -94,6 +97,12 @@ class Optimizer:
             eps=EPS,
             fused=True,
         )
+        weights = [weight for _, weight in self.named]
+        self.in_c = all(weight.dtype == torch.float32 for weight in weights) and available(*weights)
+        self.layers = {module.weight: module for module in model.modules() if isinstance(module, Linear)}
+        for weight in weights:
+            if self.in_c and weight in self.layers:
+                self.layers[weight].defers = True
 
     def step(self, share: float) -> float:
         """One update at `share` of the peak rate, from the gradients that stand in the weights; clears them.
@@ -103,25 +112,66 @@ class Optimizer:
         assert self.config.lr is not None
         lr = self.config.lr * share
         touched = {name: found for name, rows in self.tables.items() if (found := rows.gather()) is not None}
-        dense = [weight.grad for _, weight in self.named if weight.grad is not None]
-        gradients = dense + [gradient for _, gradient in touched.values()]
-        norms = torch.stack(torch._foreach_norm(gradients))
-        norm = torch.linalg.vector_norm(norms).item()
-        if not math.isfinite(norm):
-            self.dense.zero_grad()
-            return norm
-        shrink = min(1.0, self.config.clip / (norm + 1e-6))
-        for _, gradient in touched.values():
-            gradient.mul_(shrink)
+        rows = [gradient for _, gradient in touched.values()]
+        if self.in_c:
+            updates = self._updates(lr)
+            norm = math.hypot(math.sqrt(updates.sum_of_squares()), *(float(gradient.norm()) for gradient in rows))
+        else:
+            norms = torch._foreach_norm([weight.grad for _, weight in self.named if weight.grad is not None] + rows)
+            norm = torch.linalg.vector_norm(torch.stack(norms)).item()
+        if math.isfinite(norm):
+            shrink = min(1.0, self.config.clip / (norm + 1e-6))
+            if self.in_c:
+                updates.apply(shrink, eps=EPS)
+                self._say_fresh(updates)
+            else:
+                self._step_in_torch(lr, shrink)
+            for name, (places, gradient) in touched.items():
+                gradient.mul_(shrink)
+                self.tables[name].step(places, gradient, lr=lr, weight_decay=self.config.weight_decay)
+        self.dense.zero_grad()
+        for layer in self.layers.values():
+            layer.gradient = None
+        return norm
+
+    def _step_in_torch(self, lr: float, shrink: float) -> None:
         # The fused kernel divides by its scale on the way, so that clipping costs no pass of its own.
-        self.dense.grad_scale = torch.tensor(1 / shrink, device=norms.device)  # type: ignore[attr-defined]
+        self.dense.grad_scale = torch.tensor(1 / shrink, device=self.named[0][1].device)  # type: ignore[attr-defined]
         for settings, group in zip(self.dense.param_groups, self.groups, strict=True):
             settings["lr"] = lr * group["scale"]
         self.dense.step()
-        self.dense.zero_grad()
-        for name, (rows, gradient) in touched.items():
-            self.tables[name].step(rows, gradient, lr=lr, weight_decay=self.config.weight_decay)
-        return norm
+
+    def _updates(self, lr: float) -> Updates:
+        """What the kernel is to do, with moments where torch's own optimizer keeps them."""
+        updates = []
+        for group in self.groups:
+            for weight in group["params"]:
+                layer, gradient = self.layers.get(weight), weight.grad
+                if layer is not None and layer.gradient is not None:
+                    gradient = layer.gradient if gradient is None else gradient + layer.gradient
+                if gradient is None:
+                    continue
+                state = self.dense.state[weight]
+                if not state:
+                    state["step"] = torch.zeros(())
+                    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+                update = Update(
+                    weight=weight,
+                    gradient=gradient.contiguous(),
+                    first=state["exp_avg"],
+                    second=state["exp_avg_sq"],
+                    copy=None if layer is None or layer.dtype != torch.bfloat16 else layer.copy,
+                    steps=state["step"],
+                    rate=lr * group["scale"],
+                    decay=group["weight_decay"],
+                )
+                updates.append(update)
+        return Updates(updates, betas=BETAS)
+
+    def _say_fresh(self, updates: Updates) -> None:
+        for update in updates.updates:
+            if update.copy is not None:
+                self.layers[update.weight].fresh = update.weight._version
 
     def tensors(self) -> dict[str, Tensor]:
         """All moments by weight name, for a checkpoint."""

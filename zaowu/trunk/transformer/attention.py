@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from zaowu.config import TrunkConfig
+from zaowu.trunk.kernels import attention as kernels
+from zaowu.trunk.kernels.call import Chance
 from zaowu.trunk.transformer.attend import attend
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.layout import Layout
@@ -35,7 +37,14 @@ class SelfAttention(nn.Module):
         self.output = Linear(config.dim, config.dim, bias=bias)
 
     def forward(
-        self, x: Tensor, layout: Layout, *, rotation: tuple[Tensor, Tensor] | None, coins: Coins | None, site: int
+        self,
+        x: Tensor,
+        layout: Layout,
+        *,
+        rotation: tuple[Tensor, Tensor] | None,
+        coins: Coins | None,
+        site: int,
+        stay_low: bool = False,
     ) -> Tensor:
         heads, groups = self.num_heads, self.num_groups
         qkv = side_by_side(x, (self.query, self.key, self.value), stay_low=rotation is None)  # (N, (H + 2 G) K)
@@ -43,11 +52,14 @@ class SelfAttention(nn.Module):
             rows = qkv.view(len(x), heads + 2 * groups, -1)
             turned = rotate(rows[:, : heads + groups], *rotation)
             qkv = torch.cat((turned, rows[:, heads + groups :]), dim=1).flatten(1)
+        counts = {"num_heads": heads, "num_groups": groups}
+        if kernels.fits(qkv, layout, **counts):
+            chance = Chance(coins, site, self.dropout)
+            seen = kernels.attention(qkv, layout, **counts, chance=chance, dtype=self.output.dtype)
+            return self.output(seen, stay_low=stay_low)
         q, k, v = layout.to_heads(qkv, (heads, groups, groups))  # (B, H, T, K), (B, G, T, K) twice; float32
         toss = None
         if coins is not None and self.dropout:
-            toss = coins.for_weights(
-                site, num_heads=self.num_heads, num_groups=self.num_groups, rate=self.dropout, dtype=x.dtype
-            )
+            toss = coins.for_weights(site, **counts, rate=self.dropout, dtype=x.dtype)
         seen = attend(q, k, v, bias=layout.bias, toss=toss)
-        return self.output(layout.from_heads(seen.to(self.output.dtype or seen.dtype)))
+        return self.output(layout.from_heads(seen.to(self.output.dtype or seen.dtype)), stay_low=stay_low)

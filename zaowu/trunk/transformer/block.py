@@ -8,12 +8,14 @@ ReZero (Bachlechner et al. 2020):   f(x) is multiplied by a scalar a that starts
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from zaowu.config import TrunkConfig
+from zaowu.trunk.kernels import residual
+from zaowu.trunk.kernels.call import Chance
 from zaowu.trunk.transformer.attention import SelfAttention
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.feedforward import FeedForward
@@ -23,8 +25,15 @@ from zaowu.trunk.transformer.norm import norm
 SITES = 3  # of dropout in a block: attention weights, attention's output, feed-forward's output
 
 
+class _Branch(Protocol):
+    def __call__(self, x: Tensor, *, stay_low: bool = False) -> Tensor: ...
+
+
 class Block(nn.Module):
-    """(N, D) -> (N, D). `index` is its number in the encoder, from 0."""
+    """(N, D) -> (N, D), twice: for the next sum, and for the next product, where that is in lower precision.
+
+    `index` is its number in the encoder, from 0.
+    """
 
     def __init__(self, config: TrunkConfig, *, index: int) -> None:
         super().__init__()
@@ -42,29 +51,45 @@ class Block(nn.Module):
             self.ffn_scale = nn.Parameter(torch.zeros(()))
 
     def forward(
-        self, x: Tensor, layout: Layout, *, rotation: tuple[Tensor, Tensor] | None = None, coins: Coins | None = None
-    ) -> Tensor:
-        def attend(y: Tensor) -> Tensor:
-            return self.attention(y, layout, rotation=rotation, coins=coins, site=self.first_site)
+        self,
+        x: Tensor,
+        low: Tensor,
+        layout: Layout,
+        *,
+        rotation: tuple[Tensor, Tensor] | None = None,
+        coins: Coins | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """low: `x`, or its copy in the precision of the matrix products. Returns both for the next block."""
 
-        x = self._branch(x, attend, self.attention_norm, self.attention_scale, coins, self.first_site + 1)
-        return self._branch(x, self.ffn, self.ffn_norm, self.ffn_scale, coins, self.first_site + 2)
+        def attend(x: Tensor, *, stay_low: bool = False) -> Tensor:
+            site = self.first_site
+            return self.attention(x, layout, rotation=rotation, coins=coins, site=site, stay_low=stay_low)
+
+        x, low = self._branch(x, low, attend, self.attention_norm, self.attention_scale, coins, self.first_site + 1)
+        return self._branch(x, low, self.ffn, self.ffn_norm, self.ffn_scale, coins, self.first_site + 2)
 
     def _branch(
         self,
         x: Tensor,
-        f: Callable[[Tensor], Tensor],
+        low: Tensor,
+        f: _Branch,
         norm: nn.Module,
         scale: nn.Parameter | None,
         coins: Coins | None,
         site: int,
-    ) -> Tensor:
-        y = f(norm(x) if self.norm_before else x)
+    ) -> tuple[Tensor, Tensor]:
+        dtype = self.attention.output.dtype
+        fused = not self.norm_before and residual.fits(x, norm, dtype)
+        y = f(norm(x) if self.norm_before else low, stay_low=fused and scale is None)
         if scale is not None:
             y = y * scale
+        if fused:
+            assert isinstance(norm, nn.LayerNorm)
+            return residual.residual_norm(x, y, norm, chance=Chance(coins, site, self.dropout), low=dtype)
         if coins is not None and self.dropout:
             keep = coins.for_tokens(site, width=y.shape[1], rate=self.dropout, dtype=y.dtype)
             x = torch.addcmul(x, y, keep)
         else:
             x = x + y
-        return x if self.norm_before else norm(x)
+        x = x if self.norm_before else norm(x)
+        return x, x

@@ -26,6 +26,7 @@ class Coins:
 
     seed: an integer, or (B,) integers, one for each record: a record's coins are then the same in any batch.
     batch, length: B and T of the padded batch. places: (N,) b T + t of the tokens that are worked on.
+    grid: (B, T) uint64, a key for each place; packed: (N,), those of the tokens.
     """
 
     def __init__(self, seed: int | Tensor, *, batch: int, length: int, places: Tensor) -> None:
@@ -33,13 +34,13 @@ class Coins:
             rows = np.full(batch, seed % 2**64, np.uint64) + _counters(batch)
         else:
             rows = seed.cpu().numpy().astype(np.int64).view(np.uint64)
-        self._grid = _mix(_mix(rows.copy())[:, None] + _counters(length))  # (B, T)
-        self._packed = self._grid.reshape(-1)[places.cpu().numpy()]  # (N,)
+        self.grid = _mix(_mix(rows.copy())[:, None] + _counters(length))  # (B, T)
+        self.packed = self.grid.reshape(-1)[places.cpu().numpy()]  # (N,)
         self._device = places.device
 
     def for_tokens(self, site: int, *, width: int, rate: float, dtype: torch.dtype) -> Tensor:
         """(N, width): 0 with probability `rate`, else 1 / (1 - rate). `site` numbers the places in the trunk."""
-        keys = _mix(self._packed + _counter(site))
+        keys = _mix(self.packed + _counter(site))
         return _toss(keys, width=width, rate=rate).to(self._device, dtype)
 
     def for_weights(
@@ -49,9 +50,9 @@ class Coins:
 
         Every query of every head has a key of its own, so part of the matrices gets the coins it has in the whole.
         """
-        batch, length = self._grid.shape
+        batch, length = self.grid.shape
         heads = _mix(_counters(num_heads) + _counter(site))
-        keys = _mix(self._grid[:, None, :] + heads[:, None]).reshape(batch * num_groups, -1)  # (B G, H / G T)
+        keys = _mix(self.grid[:, None, :] + heads[:, None]).reshape(batch * num_groups, -1)  # (B G, H / G T)
 
         def toss(start: int, stop: int) -> Tensor:
             return _toss(keys[start:stop], width=length, rate=rate).to(self._device, dtype)

@@ -66,8 +66,9 @@ class Encoder(nn.Module):
         if self.config.positions.kind == "rotary":
             head_dim = self.config.dim // self.config.attention.num_heads
             turn = rotation(places, head_dim=head_dim, base=self.config.positions.base)
+        low = x
         for block in self.blocks:
-            x = block(x, layout, rotation=turn, coins=coins)
+            x, low = block(x, low, layout, rotation=turn, coins=coins)
         return layout.unpack(self.exit_norm(x))
 
     def _enter(self, x: Tensor, positions: Tensor, segments: Tensor, coins: Coins | None) -> Tensor:

@@ -6,13 +6,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zaowu.config import TrunkConfig
+from zaowu.trunk.kernels import gelu as kernel
 from zaowu.trunk.transformer.linear import Linear
 
 
 def activate(x: Tensor, *, kind: str) -> Tensor:
     """gelu: x Phi(x); gelu_tanh: its tanh approximation (Hendrycks and Gimpel 2016); relu; silu: x sigmoid(x)."""
     if kind == "gelu":
-        return F.gelu(x)
+        return kernel.gelu(x) if kernel.fits(x) else F.gelu(x)
     if kind == "gelu_tanh":
         return F.gelu(x, approximate="tanh")
     if kind == "relu":
@@ -36,8 +37,8 @@ class FeedForward(nn.Module):
             self.gate = Linear(config.dim, config.ffn_dim)
         self.down = Linear(config.ffn_dim, config.dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, stay_low: bool = False) -> Tensor:
         up = self.up(x, stay_low=True)
         if self.kind == "swiglu":
-            return self.down(F.silu(self.gate(x, stay_low=True)) * up)
-        return self.down(activate(up, kind=self.kind))
+            return self.down(F.silu(self.gate(x, stay_low=True)) * up, stay_low=stay_low)
+        return self.down(activate(up, kind=self.kind), stay_low=stay_low)

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional as F
 
 FORBIDDEN = -1e30  # finite in float32 and in bfloat16
 
@@ -130,6 +131,18 @@ class Layout:
         row, column = self.places // self.length, self.places % self.length
         heads = torch.arange(num_heads, device=self.places.device)
         return (row[:, None] * num_heads + heads) * self.length + column[:, None]
+
+    @cached_property
+    def starts(self) -> Tensor | None:
+        """(B + 1,) first packed row of each record, or None where some record has padding before a real token."""
+        if bool((self.mask[:, 1:] & ~self.mask[:, :-1]).any()):
+            return None
+        return F.pad(self.mask.sum(1).cumsum(0), (1, 0))
+
+    @cached_property
+    def packed_documents(self) -> Tensor | None:
+        """(N,), or None as `documents`."""
+        return None if self.documents is None else self.pack(self.documents).long().contiguous()
 
     @cached_property
     def bias(self) -> Tensor | None:

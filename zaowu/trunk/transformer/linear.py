@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from zaowu.trunk.kernels import available
+from zaowu.trunk.kernels.residual import column_sums
+
 TOKENS = 256  # of a product, for which weights are laid out; other numbers are only a little slower
 INIT_STD = 0.02  # Devlin et al. 2019, section A.2 and the published code
 
@@ -19,6 +22,13 @@ class Linear(nn.Linear):
     dtype: torch.dtype | None = None  # what the product is computed in; None = the weights' own
     _low: Tensor | None = None
     _packed: tuple[Tensor, Tensor | None] | None = None
+    # What an optimizer may ask for and do: with `defers`, the gradient of the weights is left in `gradient` as the
+    # product made it, in `dtype`, and not in `weight.grad`; where it writes `copy`, the rows of the low weights, along
+    # with the weights, it says so with `fresh`, the version of the weights that they equal.
+    defers: bool = False
+    gradient: Tensor | None = None
+    copy: Tensor | None = None
+    fresh: int | None = None
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:  # as in `encoder._table`
@@ -33,11 +43,20 @@ class Linear(nn.Linear):
     def low(self, *others: Linear) -> Tensor:
         """The weights, those of `others` below them, in `dtype`: cast once a step in training, else once in all.
 
+        In training an optimizer may have written them already (`fresh`).
+
         The same `others` at every call.
         """
         if self.training or self._low is None:
-            weights = [layer.weight.detach().to(self.dtype) for layer in (self, *others)]
-            self._low = torch.cat(weights) if others else weights[0]
+            layers = (self, *others)
+            follows = all(layer.fresh == layer.weight._version for layer in layers)
+            if self._low is None or not follows:
+                weights = [layer.weight.detach().to(self.dtype) for layer in layers]
+                self._low = torch.cat(weights) if others else weights[0]
+                for layer, part in zip(layers, self._low.split([len(weight) for weight in weights]), strict=True):
+                    layer.copy = part
+            for layer in layers:
+                layer.fresh = None  # who else writes weights need not raise their version: each word counts once
         return self._low
 
     def packed(self, *others: Linear) -> tuple[Tensor, Tensor | None]:
@@ -57,12 +76,16 @@ class Linear(nn.Linear):
     def compute_in(self, dtype: torch.dtype) -> None:
         """From here on, products in `dtype`."""
         self.dtype = None if dtype == self.weight.dtype else dtype
-        self._low = self._packed = None
+        self.forget()
 
     def train(self, mode: bool = True) -> Linear:
-        self._low = self._packed = None  # the masters may have changed since
+        self.forget()  # the masters may have changed since
         super().train(mode)
         return self
+
+    def forget(self) -> None:
+        """Lets the low weights go, and a gradient that nobody fetched."""
+        self._low = self._packed = self.copy = self.fresh = self.gradient = None
 
 
 def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False) -> Tensor:
@@ -75,7 +98,7 @@ def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False)
     weights = [layer.weight for layer in layers]
     biases = [layer.bias for layer in layers if layer.bias is not None]
     low = layers[0].low(*layers[1:])
-    y: Tensor = _LowLinear.apply(x, low, stay_low, len(weights), *weights, *biases)
+    y: Tensor = _LowLinear.apply(x, low, stay_low, layers, *weights, *biases)
     return y
 
 
@@ -114,16 +137,19 @@ def _packs(weight: Tensor) -> bool:
 class _LowLinear(torch.autograd.Function):
     """x W^T + b with the three matrix products in low precision; everything outside them stays as it comes.
 
-    low: the weights below one another, in low precision. parts: `num_weights` masters, then their biases (or none);
+    low: the weights of `layers` below one another, in low precision. parts: the masters, then their biases (or none);
     they get the gradients.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, low: Tensor, stay_low: bool, num_weights: int, *parts: Tensor) -> Tensor:
-        weights, biases = parts[:num_weights], parts[num_weights:]
+    def forward(
+        ctx: FunctionCtx, x: Tensor, low: Tensor, stay_low: bool, layers: Sequence[Linear], *parts: Tensor
+    ) -> Tensor:
+        weights, biases = parts[: len(layers)], parts[len(layers) :]
         low_x = even(x.flatten(0, -2), low.dtype)
         ctx.save_for_backward(low_x, low)
         ctx.x_dtype, ctx.sizes, ctx.has_bias = x.dtype, [len(weight) for weight in weights], bool(biases)  # type: ignore[attr-defined]
+        ctx.layers = layers  # type: ignore[attr-defined]
         bias = torch.cat(biases) if len(biases) > 1 else biases[0] if biases else None
         shape, num_rows = (*x.shape[:-1], len(low)), x.shape[:-1].numel()
         if stay_low:
@@ -139,5 +165,21 @@ class _LowLinear(torch.autograd.Function):
         low_grad = even(rows, low.dtype)
         grad_x = (low_grad @ low)[: len(rows)].to(x_dtype).view(*grad.shape[:-1], low.shape[1])
         grad_weights = (low_grad.t() @ low_x).split(sizes)
-        grad_biases = rows.sum(0).float().split(sizes) if has_bias else ()
-        return grad_x, None, None, None, *(part.float() for part in grad_weights), *grad_biases
+        grad_biases = _sum(rows).split(sizes) if has_bias else ()
+        layers: Sequence[Linear] = ctx.layers  # type: ignore[attr-defined]
+        kept = (_deliver(layer, part) for layer, part in zip(layers, grad_weights, strict=True))
+        return grad_x, None, None, None, *kept, *grad_biases
+
+
+def _deliver(layer: Linear, gradient: Tensor) -> Tensor | None:
+    """The gradient of `layer`'s weights for autograd, unless an optimizer wants it as it is."""
+    if not layer.defers:
+        return gradient.float()
+    layer.gradient = gradient if layer.gradient is None else layer.gradient.float() + gradient
+    return None
+
+
+def _sum(rows: Tensor) -> Tensor:
+    """(N, D) -> (D,) float32."""
+    low = rows.dtype == torch.bfloat16 and available(rows)
+    return column_sums(rows.contiguous()) if low else rows.sum(0).float()

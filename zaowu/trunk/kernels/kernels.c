@@ -1,0 +1,5 @@
+/* All kernels as one translation unit, so that they compile in one call. */
+#include "adamw.c"
+#include "attention.c"
+#include "gelu.c"
+#include "residual.c"
