@@ -115,7 +115,7 @@ class Sides:
         self.classes, numbers = classes_of(records.values("topic"))
         self.items = trainer.encoded(self.folder, texts, numbers.tolist())
         self.lengths = np.array([len(item["input_ids"]) for item in self.items])
-        self.config = TrainConfig(epochs=1, batch_size=case.batch_size, lr=1e-4, patience=10**6)
+        self.config = TrainConfig(epochs=1, batch_size=case.batch_size, lr=1e-4, warmup=0.06, patience=10**6)
         self.model, self.source = ours(self.folder, records, self.config)
         self.kernels = dict.fromkeys(TRAINERS, KERNELS[0])
 

@@ -104,7 +104,7 @@ def one_shape(*, batch: int, length: int, width: int, steps: int, threads: int) 
     ids = rng.integers(5, codec.num_pieces, (num, length), dtype=np.int32)
     items = [Item(record=i, features={"ids": own}) for i, own in enumerate(ids)]
     part = Part(items=items, labels={"topic": labels[:num]}, ids=np.arange(num, dtype=np.uint64))
-    config = TrainConfig(epochs=1, batch_size=batch, lr=1e-4)
+    config = TrainConfig(epochs=1, batch_size=batch, lr=1e-4, warmup=0.06)
     with speaking(quiet=True), measure.step_ends() as ends:
         train(model, source, part, None, config)
     seconds = float(np.median(np.diff(ends[WARM - 1 :])))
