@@ -72,6 +72,8 @@ TABLE = [
     ("fit plain.csv --epochs three", r"--epochs: expected a whole number, got 'three'\. See 'zaowu fit --help'\.", 2),
     ("fit plain.csv --lr fast", r"--lr: expected a number, got 'fast'\. .*", 2),
     # fit: files
+    ("estimate fit plian.csv", r"plian\.csv: there is no such file\. Did you mean 'plain\.csv'\?", 2),
+    ("estimate fit plain.csv --watts -5", r"--watts: expected .*", 2),
     (f"fit plian.csv {FAST}", r"plian\.csv: there is no such file\. Did you mean 'plain\.csv'\?", 2),
     (
         f"fit nowhere/plain.csv {FAST}",
