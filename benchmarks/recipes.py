@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from cases import Case, base_folder, classes_of, thinned
 from measure import Lead, Rows
+from sides import KERNELS, TRAINERS, Sides
 
 from zaowu.config import FitConfig, TextConfig, TrainConfig
 from zaowu.records.records import Records
@@ -60,8 +61,6 @@ def accuracy(case: Case, records: Records, args: argparse.Namespace) -> None:
 
 def fastest_form(case: Case, records: Records, args: argparse.Namespace) -> dict[str, Any]:
     """The precision and the attention kernel in which the Trainer is fastest here, as the part `speed` found them."""
-    from finetune import KERNELS, TRAINERS, Sides
-
     out = Rows(args.out)
     known = out.find(part="speed", case=case.name, threads=args.threads, round=0)
     if known is None:

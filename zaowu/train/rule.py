@@ -18,8 +18,7 @@ SIZES = {  # from scratch: layers, width, heads
     "small": (4, 256, 4),
     "medium": (8, 512, 8),
 }
-
-
+FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
 WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
 
@@ -27,7 +26,7 @@ WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
 def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConfig:
     """`config` with its open choices (None) made; what the person chose stays."""
     if from_base:
-        epochs = 10 if num_records < 500 else 5
+        epochs = 10 if num_records < FEW else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
         lr = 1e-4
     else:
