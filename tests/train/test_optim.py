@@ -199,3 +199,12 @@ def test_micro_batches_of_low_gradients_are_summed_and_no_number_changes_nothing
     assert all(map(torch.equal, before, model.parameters()))
     model(x).backward()
     assert optimizer.step(0.0) == pytest.approx(once, rel=1e-2)
+
+
+def test_a_model_that_was_trained_gives_its_gradients_to_autograd_again() -> None:
+    model = Two()
+    use(model, torch.bfloat16)
+    optimizer = Optimizer(model, CONFIG)
+    optimizer.release()
+    model(torch.ones(2, 48)).backward()
+    assert all(weight.grad is not None for weight in model.parameters())

@@ -1,5 +1,7 @@
 """Low precision inside the matrix products, float32 everywhere else."""
 
+import copy
+
 import pytest
 import torch
 
@@ -59,7 +61,7 @@ def test_the_low_copy_follows_its_masters() -> None:
         optimizer.step()
     linear.eval()
     assert torch.equal(linear.low(), linear.weight.bfloat16())
-    assert linear.low() is linear.low()
+    assert linear.packed()[0] is linear.packed()[0]
     linear.train()
     linear(x).sum().backward()
     optimizer.step()
@@ -116,3 +118,20 @@ def test_sizes_of_products_are_few_and_little_is_added() -> None:
         assert out.sum() == num_rows == out[:num_rows].sum()
         sizes.add(len(out))
     assert len(sizes) <= 32 * 8 + 1
+
+
+def test_answers_follow_the_weights_and_a_layer_that_answered_can_be_copied() -> None:
+    """Loaded weights are seen without a word to the layer; what was packed for the processor is not copied along."""
+    linear, x = layer().eval(), torch.randn(3, 16)
+    use(linear, torch.bfloat16)
+    with torch.inference_mode():
+        before = linear(x)
+    other = copy.deepcopy(linear)
+    linear.load_state_dict({"weight": torch.zeros(8, 16), "bias": torch.zeros(8)})
+    with torch.inference_mode():
+        assert torch.equal(other(x), before)
+        assert not linear(x).any()
+        assert linear(x[:0]).shape == (0, 8)
+    x.requires_grad_()
+    other(x).sum().backward()  # after an answer, a gradient
+    torch.testing.assert_close(x.grad, other.weight.sum(0).expand(3, 16), rtol=2e-2, atol=1e-3)

@@ -75,6 +75,7 @@ def evaluate_file(run: Run, source: Any, *, on_bad_row: str | None = None, out: 
                 _save(found, place)
         answers.append(_load(place, labels))
     if not any(map(len, answers)):
+        shutil.rmtree(parts, ignore_errors=True)
         raise UserError(f"{source}: no row can be used: each lacks a text or a label.")
     evaluated = run.judge([part for part in answers if len(part)])
     with writing(parts):
@@ -165,7 +166,7 @@ def _identity(run: Run, source: Any, choice: dict[str, Any]) -> dict[str, Any]:
 def _begin(parts: Path, identity: dict[str, Any]) -> None:
     known = parts / "identity.json"
     if known.is_file() and known.read_text("utf-8") == json.dumps(identity):
-        note(f"Going on behind the {len(list(parts.iterdir())) - 1} portions that are there already.")
+        note(f"Going on behind the {len({path.stem for path in parts.iterdir()}) - 1} portions that are there already.")
         return
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True)

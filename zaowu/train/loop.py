@@ -143,6 +143,7 @@ def train(
             if best(training.history) is point and valid is not None:
                 kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             training.reason = training.reason or run.reason(training.history) or ""
+    optimizer.release()
     if kept is not None:
         model.load_state_dict(kept)
     for embedder in model.embedders.values():

@@ -100,9 +100,8 @@ class Optimizer:
         weights = [weight for _, weight in self.named]
         self.in_c = all(weight.dtype == torch.float32 for weight in weights) and available(*weights)
         self.layers = {module.weight: module for module in model.modules() if isinstance(module, Linear)}
-        for weight in weights:
-            if self.in_c and weight in self.layers:
-                self.layers[weight].defers = True
+        for weight, layer in self.layers.items():
+            layer.defers = self.in_c and weight.requires_grad
 
     def step(self, share: float) -> float:
         """One update at `share` of the peak rate, from the gradients that stand in the weights; clears them.
@@ -172,6 +171,11 @@ class Optimizer:
         for update in updates.updates:
             if update.copy is not None:
                 self.layers[update.weight].fresh = update.weight._version
+
+    def release(self) -> None:
+        """The model's gradients are autograd's again."""
+        for layer in self.layers.values():
+            layer.defers = False
 
     def tensors(self) -> dict[str, Tensor]:
         """All moments by weight name, for a checkpoint."""

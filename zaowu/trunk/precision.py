@@ -21,7 +21,7 @@ def choose(precision: str, device: torch.device) -> torch.dtype:
 
 
 def use(model: nn.Module, dtype: torch.dtype) -> None:
-    """From here on the trunk's matrix products are in `dtype`; weights, sums, norms and attention stay float32."""
+    """From here on the trunk's matrix products are in `dtype`; weights, sums, norms and softmax stay float32."""
     for layer in model.modules():
         if isinstance(layer, Linear):
             layer.compute_in(dtype)

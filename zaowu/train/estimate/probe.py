@@ -32,10 +32,12 @@ from zaowu.inputs import Feature
 from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.model import Model
 from zaowu.targets.category import Category
+from zaowu.train import optim
 from zaowu.train.estimate.machine import allocated_bytes, processor, resident_bytes
 from zaowu.train.loop import sum_losses
 from zaowu.train.optim import Optimizer, TouchedRows
 from zaowu.trunk import precision
+from zaowu.trunk.kernels import build
 
 FEW, MANY = 1, 3  # layers of the two trunks
 TIMED = 600_000  # tokens x width of the largest step that is timed; a larger one is taken to cost as much a token
@@ -320,7 +322,8 @@ def _identity(trunk: TrunkConfig, device: torch.device, dtype: torch.dtype) -> d
     """What a measurement holds for: the machine, the libraries, the code of a step, the shape of a layer."""
     own = Path(trunk_package.__file__).parent / "transformer"
     code = hashlib.sha256()
-    for path in (*sorted(own.glob("*.py")), Path(__file__)):
+    steps = (optim.__file__, __file__)
+    for path in (*sorted(own.glob("*.py")), *sorted(own.parent.glob("kernels/*.*")), *map(Path, steps)):
         code.update(path.read_bytes())
     layer = to_plain(replace(trunk, num_layers=1))
     return {
@@ -329,6 +332,7 @@ def _identity(trunk: TrunkConfig, device: torch.device, dtype: torch.dtype) -> d
         "torch": torch.__version__,
         "zaowu": metadata.version("zaowu"),
         "code": code.hexdigest()[:16],
+        "kernels": build.missing() or "on",
         "precision": str(dtype).removeprefix("torch."),
         "layer": json.dumps(layer, sort_keys=True),
     }

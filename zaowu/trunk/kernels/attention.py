@@ -29,7 +29,7 @@ class _Settings(ctypes.Structure):
 def fits(qkv: Tensor, layout: Layout, *, num_heads: int, num_groups: int) -> bool:
     """Whether `attention` can take it."""
     width = qkv.shape[1] // (num_heads + 2 * num_groups)
-    return layout.length <= LONGEST and width % WIDE == 0 and layout.starts is not None and available(qkv)
+    return layout.length <= LONGEST and width % WIDE == 0 and available(qkv) and layout.starts is not None
 
 
 def attention(

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from zaowu.bases.cache import home, sha256
 
-COMPILERS = ("cc", "gcc", "clang")
+COMPILERS = ("gcc", "cc")  # the sources use words of gcc
 SECONDS = 60.0  # that a compiler gets; it needs about three
-# No flag here assumes finite numbers or reorders a sum: NaN stays visible, and results are the same everywhere.
+# No flag here assumes finite numbers: NaN stays visible. Results are the same on any number of threads of one machine.
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
 # From the fastest on. The library is linked without OpenMP's: its calls are resolved from the one that torch has
 # loaded, so both share one pool of threads and one number of them. Where that cannot be, one thread does the work.
@@ -64,13 +64,14 @@ def _found() -> tuple[ctypes.CDLL | None, str]:
 
 def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
     """The library as a file. Its name ends in its own checksum, so that a damaged one is seen, and made again."""
-    folder = home() / "kernels"
-    key = _key(compiler, flags)
+    folder, key = home() / "kernels", _key(compiler, flags)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_own(folder):
+        raise OSError(f"{folder} belongs to somebody else, or others may write there")
     for path in folder.glob(f"{key}-*.so"):
         if sha256(path)[:16] == path.stem.rpartition("-")[2]:
             return path
         path.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as room:
         compiled, linked = Path(room) / "kernels.o", Path(room) / "kernels.so"
         for command in (
@@ -81,6 +82,12 @@ def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
         path = folder / f"{key}-{sha256(linked)[:16]}.so"
         linked.replace(path)
     return path
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else can put a library there (where the system knows of owners)."""
+    found = folder.stat()
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
 
 
 def _key(compiler: str, flags: tuple[str, ...]) -> str:

@@ -34,18 +34,6 @@ INLINE uint16_t to_low(float x) {
     return x != x ? 0x7fc0 : (uint16_t)rounded;
 }
 
-/* Number i of an array of bfloat16 (low) or float32. */
-INLINE float get(const void *from, int low, int64_t i) {
-    return low ? from_low(((const uint16_t *)from)[i]) : ((const float *)from)[i];
-}
-
-INLINE void put(void *to, int low, int64_t i, float x) {
-    if (low)
-        ((uint16_t *)to)[i] = to_low(x);
-    else
-        ((float *)to)[i] = x;
-}
-
 /* exp(x) to about 2e-7: 2^n p(r), x = n ln 2 + r, |r| <= ln 2 / 2; below -87 it is 0. Cephes' polynomial. */
 INLINE float exponential(float x) {
     x = x > 88.0f ? 88.0f : x;

@@ -16,7 +16,7 @@ def fits(x: Tensor, norm: nn.Module, low: torch.dtype | None) -> bool:
         return False
     if low not in (None, torch.bfloat16):
         return False
-    return available(x, norm.weight)
+    return norm.weight.dtype == norm.bias.dtype == torch.float32 and available(x, norm.weight)
 
 
 def residual_norm(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ class Linear(nn.Linear):
 
     dtype: torch.dtype | None = None  # what the product is computed in; None = the weights' own
     _low: Tensor | None = None
-    _packed: tuple[Tensor, Tensor | None] | None = None
+    _packed: tuple[list[int], Tensor, Tensor | None] | None = None  # versions of the weights, weights, biases
     # What an optimizer may ask for and do: with `defers`, the gradient of the weights is left in `gradient` as the
     # product made it, in `dtype`, and not in `weight.grad`; where it writes `copy`, the rows of the low weights, along
     # with the weights, it says so with `fresh`, the version of the weights that they equal.
@@ -41,37 +42,39 @@ class Linear(nn.Linear):
         return side_by_side(x, (self,), stay_low=stay_low)
 
     def low(self, *others: Linear) -> Tensor:
-        """The weights, those of `others` below them, in `dtype`: cast once a step in training, else once in all.
+        """The weights, those of `others` below them, in `dtype`, for a product with a gradient: cast at every call.
 
-        In training an optimizer may have written them already (`fresh`).
-
-        The same `others` at every call.
+        In training an optimizer may have written them already (`fresh`); then nothing is cast. The same `others` at
+        every call.
         """
-        if self.training or self._low is None:
-            layers = (self, *others)
-            follows = all(layer.fresh == layer.weight._version for layer in layers)
-            if self._low is None or not follows:
-                weights = [layer.weight.detach().to(self.dtype) for layer in layers]
-                self._low = torch.cat(weights) if others else weights[0]
-                for layer, part in zip(layers, self._low.split([len(weight) for weight in weights]), strict=True):
+        layers, low = (self, *others), self._low
+        if low is None or not self.training or any(layer.fresh != layer.weight._version for layer in layers):
+            weights = [layer.weight.detach().to(self.dtype) for layer in layers]
+            low = torch.cat(weights) if others else weights[0]
+            if self.training:
+                self._low = low
+                for layer, part in zip(layers, low.split([len(weight) for weight in weights]), strict=True):
                     layer.copy = part
-            for layer in layers:
-                layer.fresh = None  # who else writes weights need not raise their version: each word counts once
-        return self._low
+        for layer in layers:
+            layer.fresh = None  # a word counts once: who else writes weights may not raise their version
+        return low
 
     def packed(self, *others: Linear) -> tuple[Tensor, Tensor | None]:
         """Weights and biases in `dtype` for products without a gradient, in the layout that the library likes best.
 
-        With few tokens, laying the weights out anew for every product would cost more than the product.
+        With few tokens, laying the weights out anew for every product would cost more than the product. They are made
+        again where a weight has another version than the one that was packed.
         """
-        if self._packed is None:
-            biases: list[Tensor] = [layer.bias for layer in (self, *others) if layer.bias is not None]
+        layers, found = (self, *others), self._packed
+        versions = [layer.weight._version for layer in layers]
+        if found is None or found[0] != versions:
+            biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
             bias = torch.cat(biases).to(self.dtype) if biases else None
-            weight = self.low(*others).clone()
+            weight = torch.cat([layer.weight.detach().to(self.dtype) for layer in layers])
             if _packs(weight):
-                weight, self._low = torch.ops.mkldnn._reorder_linear_weight(weight, TOKENS), None
-            self._packed = weight, bias
-        return self._packed
+                weight = torch.ops.mkldnn._reorder_linear_weight(weight, TOKENS)
+            self._packed = found = versions, weight, bias
+        return found[1:]
 
     def compute_in(self, dtype: torch.dtype) -> None:
         """From here on, products in `dtype`."""
@@ -87,6 +90,16 @@ class Linear(nn.Linear):
         """Lets the low weights go, and a gradient that nobody fetched."""
         self._low = self._packed = self.copy = self.fresh = self.gradient = None
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Linear:
+        self.forget()  # to another device or precision
+        super()._apply(fn, recurse)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: all but what can be made again, some of which cannot be copied."""
+        made = ("_low", "_packed", "copy", "fresh", "gradient", "defers")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
 
 def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False) -> Tensor:
     """(..., in) -> (..., sum of out): several layers on one input, in low precision as one product."""
@@ -94,7 +107,9 @@ def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False)
         found = [F.linear(x, layer.weight, layer.bias) for layer in layers]
         return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
     if not layers[0].training and not torch.is_grad_enabled():
-        return _without_gradient(x.to(layers[0].dtype), *layers[0].packed(*layers[1:]), stay_low=stay_low)
+        rows = _without_gradient(x.flatten(0, -2).to(layers[0].dtype), *layers[0].packed(*layers[1:]))
+        rows = rows.view(*x.shape[:-1], sum(layer.out_features for layer in layers))
+        return rows if stay_low else rows.float()
     weights = [layer.weight for layer in layers]
     biases = [layer.bias for layer in layers if layer.bias is not None]
     low = layers[0].low(*layers[1:])
@@ -102,14 +117,12 @@ def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False)
     return y
 
 
-def _without_gradient(x: Tensor, weight: Tensor, bias: Tensor | None, *, stay_low: bool) -> Tensor:
-    if weight.is_mkldnn:
-        rows = even(x.flatten(0, -2), x.dtype)
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "none")
-        y = y[: x.shape[:-1].numel()].view(*x.shape[:-1], -1)
-    else:
-        y = F.linear(x, weight, bias)
-    return y if stay_low else y.float()
+def _without_gradient(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, in) -> (N, out), all in low precision."""
+    if not weight.is_mkldnn:
+        return F.linear(rows, weight, bias)
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(even(rows, rows.dtype), weight, bias, "none", [], "none")
+    return y[: len(rows)]
 
 
 def even(rows: Tensor, dtype: torch.dtype) -> Tensor:
@@ -130,8 +143,9 @@ def even(rows: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _packs(weight: Tensor) -> bool:
-    """Whether torch can lay these weights out for its library (oneDNN): on processors, where it was built with it."""
-    return weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and weight.dtype == torch.bfloat16
+    """Whether torch can lay these weights out for its library (oneDNN): built with it, on a processor that it knows."""
+    fits = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
+    return fits and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class _LowLinear(torch.autograd.Function):
