@@ -58,6 +58,27 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How long training goes on and how its rate moves; what is None sets no limit. `TrainConfig` has the others."""
+
+    shape: Literal["linear", "cosine", "wsd"] = "linear"  # of the rate after its rise
+    steps: int | None = None
+    tokens: int | None = None
+    evaluate_steps: int | None = None  # None: at the end of each epoch
+    reach: float | None = None  # validation loss at which training is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How a step is computed; none of it changes what is learned beyond rounding, but the optimizer."""
+
+    optimizer: Literal["adamw", "lamb"] = "adamw"
+    accumulate: int = 1  # micro-batches of one step
+    recompute: bool = False  # activations are made again for the gradient instead of kept
+    shard: bool = False  # weights, gradients and moments are divided among the ranks
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a model is trained; what is None is filled in by the rule (`train/rule.py`) from the data."""
 
@@ -78,6 +99,8 @@ class TrainConfig:
     time_limit: float | None = None  # seconds
     checkpoint_steps: int | None = None  # None: every five minutes
     keep: int = 1  # checkpoints
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

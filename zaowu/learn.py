@@ -23,7 +23,8 @@ from zaowu.progress import note
 from zaowu.records.records import Records
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
-from zaowu.train.loop import Part, Training, train
+from zaowu.train.labelled import Part, train
+from zaowu.train.loop import Training
 from zaowu.trunk import families
 
 DEFAULT_TOKENS = 512

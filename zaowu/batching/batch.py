@@ -26,6 +26,7 @@ class Batch:
     documents: (B, T) or None; a token attends only within equal values. None = one document per record.
     targets: name -> (B, ...). target_mask: name -> (B,), True where the record has that answer.
     weights: (B,) of the loss. ids, groups: (B,) uint64, as in `Records`. index: (B,) place in the source.
+    coins: (B,) int64 from (seed, epoch, record id), all of dropout's chance in training; None = no dropout.
     """
 
     inputs: dict[str, dict[str, Tensor]]
@@ -39,6 +40,7 @@ class Batch:
     ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     index: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    coins: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its tensors on `device`; itself when they are there already."""

@@ -6,49 +6,28 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from zaowu.batching.batch import Batch, collate
-from zaowu.batching.order import chance, train_batches
 from zaowu.config import TrainConfig
 from zaowu.errors import Stopped, UserError
-from zaowu.evaluate.predict import predict
-from zaowu.inputs import Item
 from zaowu.model import Model
 from zaowu.progress import Bar, note
-from zaowu.targets import answered, noise, rank
 from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
 from zaowu.train.diverge import ADVICE, Watch
 from zaowu.train.estimate import pace
+from zaowu.train.feed import Feed, Judge, Judged
 from zaowu.train.optim import Optimizer, rate
 from zaowu.train.stop import Point, best, reason_to_stop
 from zaowu.trunk import precision
 
 CHECKPOINT_EVERY_S = 300.0
 STOPPED = "stopped with Ctrl-C"
-
-
-@dataclass(frozen=True)
-class Part:
-    """N records made ready for the model. labels: target column -> N labels as they were read; ids: (N,) uint64.
-
-    weights: (N,) float32 of the loss; None = all weigh the same.
-    """
-
-    items: Sequence[Item]
-    labels: Mapping[str, Sequence[Any]]
-    ids: np.ndarray
-    weights: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass
@@ -70,23 +49,22 @@ class Training:
 
 def train(
     model: Model,
-    source: Any,
-    part: Part,
-    valid: Part | None,
+    feed: Feed,
+    judge: Judge | None,
     config: TrainConfig,
     *,
     checkpoint: Checkpoint | None = None,
     label: str = "training",
 ) -> Training:
-    """Trains `model` in place on `part` and leaves the weights of the best evaluation in it, and its precision.
+    """Trains `model` in place on `feed` and leaves the weights of the best evaluation in it, and its precision.
 
-    source: the `Input` that made the items. valid: records that choose the epoch, or None to keep the last.
+    judge: scores the model and so chooses among the evaluations, or None to keep the last weights.
     checkpoint: where an interrupted run is kept, and continued from when it exists.
     """
-    assert config.epochs and config.batch_size and config.lr and config.warmup is not None
-    run = _Run(model, source, part, config)
+    run = _Run(model, feed, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
     optimizer = Optimizer(model, config)
+    every = config.schedule.evaluate_steps
 
     def go_back(newest: Checkpoint) -> None:
         nonlocal kept, epoch, number
@@ -100,6 +78,15 @@ def train(
             at = {"epoch": epoch, "batch": number}
             checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
 
+    def evaluate() -> None:
+        nonlocal kept
+        point = run.evaluate(epoch, judge, time.monotonic() - start)
+        training.history.append(point)
+        _say(point, config)
+        if best(training.history) is point and judge is not None:
+            kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        training.reason = training.reason or run.reason(training.history) or ""
+
     if checkpoint and checkpoint.exists:
         go_back(checkpoint)
         note(f"Going on from epoch {epoch + 1}, step {run.step}.")
@@ -107,12 +94,11 @@ def train(
     clock = _Due(config.checkpoint_steps)
     model.train()
     precision.use(model, precision.choose(config.precision, next(model.parameters()).device))
-    bar = Bar(label, run.planned_tokens(epoch, number))
+    bar = Bar(label, run.planned_tokens())
     with _interruptible() as interrupted, bar:
-        while epoch < config.epochs and not training.reason:
-            batches = run.batches(epoch)
-            while number < len(batches) and not interrupted.times and run.step < run.num_steps:
-                loss = run.take_step(batches[number], optimizer, epoch, number)
+        while not training.reason:
+            while number < feed.num_batches(epoch) and not (interrupted.times or run.is_done or training.reason):
+                loss = run.take_step(optimizer, epoch, number)
                 number += 1
                 bar.advance(run.last_tokens, "" if loss is None else f"loss {loss:.3f}")
                 if loss is None:
@@ -123,9 +109,10 @@ def train(
                         go_back(checkpoint)
                         run.skipped, run.watch.in_a_row = skipped, refused
                         note(f"Back at step {run.step}, the last checkpoint.")
-                        batches = run.batches(epoch)
                     continue
                 run.fit_to_limit(bar, start)
+                if every and run.step % every == 0 and not run.is_done:
+                    evaluate()
                 if clock.is_due():
                     save()
             if interrupted.times:
@@ -136,13 +123,11 @@ def train(
                     raise Stopped
                 if training.history:
                     break
+            if training.reason and training.reason != STOPPED:
+                break
             epoch, number = epoch + 1, 0
-            point = run.evaluate(epoch, valid, time.monotonic() - start)
-            training.history.append(point)
-            _say(point, config.epochs)
-            if best(training.history) is point and valid is not None:
-                kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-            training.reason = training.reason or run.reason(training.history) or ""
+            if not every or run.is_done or interrupted.times:
+                evaluate()
     optimizer.release()
     if kept is not None:
         model.load_state_dict(kept)
@@ -156,60 +141,37 @@ def train(
 class _Run:
     """The moving parts of one training run: where it stands, and how one step is taken."""
 
-    def __init__(self, model: Model, source: Any, part: Part, config: TrainConfig) -> None:
-        self.model, self.source, self.part, self.config = model, source, part, config
-        self.lengths = np.array([item.length for item in part.items])
-        self.records = np.array([item.record for item in part.items])
-        self.shares = np.array([item.share for item in part.items], np.float32)
-        self.ids = item_ids(part.ids[self.records], self.records)
-        if part.weights is not None:
-            self.shares = self.shares * part.weights[self.records]
-        self.answers = {name: target.features(part.labels[name]) for name, target in model.targets.items()}
-        assert config.epochs and config.batch_size and config.warmup is not None
+    def __init__(self, model: Model, feed: Feed, config: TrainConfig) -> None:
+        assert config.lr and config.warmup is not None
+        self.model, self.feed, self.config = model, feed, config
         self.warmup = config.warmup
-        self.num_steps = config.epochs * -(-len(part.items) // config.batch_size)
+        self.num_steps = planned_steps(feed, config)
         self.step = self.num_tokens = self.num_items = self.last_tokens = 0
         self.loss_sum = self.loss_count = 0.0
         self.seconds_before = 0.0
         self.pace, self.announced = pace.Pace(), False
         self.watch, self.skipped = Watch(), list[list[int]]()  # [epoch, batch] of those that were left out
 
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        assert self.config.batch_size
-        return train_batches(
-            self.lengths, self.ids, batch_size=self.config.batch_size, seed=self.config.seed, epoch=epoch
-        )
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left to take."""
+        most = self.config.schedule.tokens
+        return self.step >= self.num_steps or (most is not None and self.num_tokens >= most)
 
-    def planned_tokens(self, epoch: int, batch: int) -> float:
+    def planned_tokens(self) -> float:
         """Tokens from here to the end."""
-        assert self.config.epochs
-        done = sum(int(self.lengths[index].sum()) for index in self.batches(epoch)[:batch]) if batch else 0
-        return float((self.config.epochs - epoch) * self.lengths.sum() - done)
+        return (self.num_steps - self.step) * self.feed.epoch_tokens(0) / self.feed.num_batches(0)
 
-    def batch(self, index: np.ndarray) -> Batch:
-        records = self.records[index]
-        answers = {name: own[records] for name, own in self.answers.items()}
-        return collate(
-            self.source.kind,
-            [self.part.items[i].features for i in index],
-            self.source.specs,
-            targets=answers,
-            target_mask={name: answered(own) for name, own in answers.items()},
-            weights=self.shares[index],
-            index=records,
-        ).to(next(self.model.parameters()).device)
-
-    def take_step(self, index: np.ndarray, optimizer: Optimizer, epoch: int, number: int) -> float | None:
-        """One optimizer step on the items at `index`, the batch `number` of the epoch; returns its loss.
+    def take_step(self, optimizer: Optimizer, epoch: int, number: int) -> float | None:
+        """One optimizer step on the batch `number` of the epoch; returns its loss.
 
         None: the batch was left out, because its loss is wild or its gradient no number; it is named.
         """
-        self.last_tokens = int(self.lengths[index].sum())
+        self.last_tokens = self.feed.num_tokens(epoch, number)
         if [epoch, number] in self.skipped:
             return self.losses_mean
-        coins = chance(self.ids[index], seed=self.config.seed, epoch=epoch).view(np.int64)
-        losses = self.model.loss(self.batch(index), seed=torch.from_numpy(coins))
-        total = sum_losses(losses)
+        batch = self.feed.batch(epoch, number).to(next(self.model.parameters()).device)
+        total = sum_losses(self.model.loss(batch, seed=batch.coins))
         value = float(total.detach())
         if not total.requires_grad:  # every record in it weighs nothing
             self.step += 1
@@ -224,13 +186,13 @@ class _Run:
             problem = "" if math.isfinite(norm) else "its gradient is no number"
         if problem:
             self.skipped.append([epoch, number])
-            records = ", ".join(str(record) for record in np.unique(self.records[index])[:8] + 1)
-            note(f"Epoch {epoch + 1}, batch {number + 1} is left out: {problem}. Training records {records}, ...")
+            what = self.feed.named(epoch, number)
+            note(f"Epoch {epoch + 1}, batch {number + 1} is left out: {problem}. It holds {what}.")
             return None
         self.watch.applied(value)
         self.loss_sum, self.loss_count = self.loss_sum + value, self.loss_count + 1
         self.num_tokens += self.last_tokens
-        self.num_items += len(index)
+        self.num_items += len(batch.mask)
         self.step += 1
         self.pace.add(self.last_tokens)
         return value
@@ -254,33 +216,21 @@ class _Run:
             bar.total = bar.done + (bar.total - bar.done) * room / left
             note(f"The time limit allows {self.num_steps} steps; the learning rate falls to zero within them.")
 
-    def evaluate(self, epoch: int, valid: Part | None, seconds: float) -> Point:
-        scores: dict[str, float] = {}
-        ranks: list[tuple[float, ...]] = []
-        noises: list[float] = []
-        if valid is not None:
-            outputs = predict(self.model, self.source, valid.items, num_records=len(valid), label="validating")
-            for name, target in self.model.targets.items():
-                rows = [i for i, label in enumerate(valid.labels[name]) if label is not None]
-                labels, raw = [valid.labels[name][i] for i in rows], outputs[name][rows]
-                if rows:
-                    found = target.score(target.tuned(raw, target.features(labels)).decode(raw), labels)
-                    before = f"{name}: " if len(self.model.targets) > 1 else ""
-                    scores |= {f"{before}{metric}": value for metric, value in found.items()}
-                    ranks.append(rank(target, found))
-                    noises.append(noise(target, found, len(rows)))
+    def evaluate(self, epoch: int, judge: Judge | None, seconds: float) -> Point:
+        judged = Judged() if judge is None else judge(self.model)
         share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.warmup)
         loss = self.losses_mean
         self.loss_sum = self.loss_count = 0.0
-        middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets
-        error = sum(noises) / max(1, len(noises))
-        return Point(epoch, self.step, loss, share * (self.config.lr or 0.0), seconds, scores, middle, error)
+        lr = share * (self.config.lr or 0.0)
+        return Point(epoch, self.step, loss, lr, seconds, judged.scores, judged.rank, judged.noise)
 
     def reason(self, history: list[Point]) -> str | None:
-        assert self.config.epochs
-        if self.step >= self.num_steps and history[-1].epoch < self.config.epochs:
+        planned, epochs = planned_steps(self.feed, self.config), self.config.epochs
+        if self.num_steps < planned and self.step >= self.num_steps and history[-1].epoch < (epochs or math.inf):
             return "time limit reached"
-        return reason_to_stop(history, epochs=self.config.epochs, patience=self.config.patience)
+        if self.is_done and (epochs is None or history[-1].epoch < epochs):
+            return f"all {self.step:,} steps done"
+        return reason_to_stop(history, epochs=epochs, patience=self.config.patience)
 
     def state(self, at: dict[str, int], history: list[Point], start: float) -> dict[str, Any]:
         return at | {
@@ -304,11 +254,16 @@ class _Run:
         self.skipped, self.watch = state["skipped"], Watch(**state["watch"])
 
 
-def item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
-    """(N,) the records' ids, made different for the windows of one record, so that each has its own chance."""
-    first = np.r_[True, records[1:] != records[:-1]]
-    window = np.arange(len(records)) - np.maximum.accumulate(np.where(first, np.arange(len(records)), 0))
-    return np.where(window == 0, ids, chance(ids, seed=0, epoch=0) + window.astype(np.uint64))
+def planned_steps(feed: Feed, config: TrainConfig) -> int:
+    """Steps until the first of the limits that are known beforehand: epochs, steps, tokens."""
+    per_epoch, limits = feed.num_batches(0), config.schedule
+    found = [] if config.epochs is None else [config.epochs * per_epoch]
+    if limits.steps is not None:
+        found.append(limits.steps)
+    if limits.tokens is not None:
+        found.append(math.ceil(limits.tokens * per_epoch / max(1, feed.epoch_tokens(0))))
+    assert found, "a limit is needed: epochs, steps or tokens"
+    return max(1, min(found))
 
 
 def sum_losses(losses: dict[str, Any]) -> Tensor:
@@ -366,6 +321,7 @@ def _interruptible() -> Iterator[_Pressed]:
         signal.signal(signal.SIGINT, before)
 
 
-def _say(point: Point, epochs: int) -> None:
+def _say(point: Point, config: TrainConfig) -> None:
     valid = ", ".join(f"{name.replace('_', '-')} {value:.3f}" for name, value in point.valid.items())
-    note(f"epoch {point.epoch} of {epochs}: loss {point.train_loss:.3f}{'  validation ' if valid else ''}{valid}")
+    at = f"step {point.step:,}" if config.schedule.evaluate_steps else f"epoch {point.epoch} of {config.epochs}"
+    note(f"{at}: loss {point.train_loss:.3f}{'  validation ' if valid else ''}{valid}")

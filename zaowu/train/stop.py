@@ -38,10 +38,10 @@ def best(history: Sequence[Point]) -> Point:
     return max(close, key=lambda point: (point.rank[1:], point.rank[0], -point.step))
 
 
-def reason_to_stop(history: Sequence[Point], *, epochs: int, patience: int) -> str | None:
+def reason_to_stop(history: Sequence[Point], *, epochs: int | None, patience: int) -> str | None:
     """Why training ends after the last of `history`, or None to go on."""
     last = history[-1]
-    if last.epoch >= epochs:
+    if epochs is not None and last.epoch >= epochs:
         return f"all {epochs} epochs done"
     if last.rank:
         # A gain in any of the numbers is one, noise or not: a hard task moves its loss long before its score.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zaowu.config import FitConfig, TextConfig, from_plain
+from zaowu.config import FitConfig, TextConfig, from_plain, to_plain
 from zaowu.evaluate.baseline import Baselines
 from zaowu.inputs import guessers
 from zaowu.learn import Ready, check_choices, make_ready
@@ -161,7 +161,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
 def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
     """What must not change between an interruption and --resume: the training rows, and the choices that matter."""
     free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
-    training = {name: value for name, value in vars(config.train).items() if name not in free}
+    training = {name: value for name, value in to_plain(config.train).items() if name not in free}
     whole = prepared.whole
     order = hashlib.sha256(whole.ids.tobytes() + whole.groups.tobytes())
     order.update(b"" if whole.weights is None else whole.weights.tobytes())
