@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zaowu.batching.batch import Batch
 from zaowu.config import ModelConfig
+from zaowu.objectives import Objective, Tally
 from zaowu.targets import LossSum, Target
 from zaowu.trunk.transformer.encoder import Encoder
 
@@ -21,17 +22,28 @@ class Model(nn.Module):
     """Columns go in, one Transformer thinks, an answer comes out for every target.
 
     inputs: column group -> its `Input`; targets: column -> its `Target`. They give this model its first and last
-    parts; `heads` stand in the order of the targets.
+    parts; `heads` stand in the order of the targets. objectives: name -> its `Objective`, beside targets or instead;
+    their heads stand under names of their own, and read the one table of tokens there is.
     """
 
-    def __init__(self, inputs: Mapping[str, Any], targets: Mapping[str, Target], config: ModelConfig) -> None:
+    def __init__(
+        self,
+        inputs: Mapping[str, Any],
+        targets: Mapping[str, Target],
+        config: ModelConfig,
+        *,
+        objectives: Mapping[str, Objective] | None = None,
+    ) -> None:
         super().__init__()
         dim = config.trunk.dim
-        self.config, self.targets = config, dict(targets)
+        self.config, self.targets, self.objectives = config, dict(targets), dict(objectives or {})
         self.embedders = nn.ModuleDict({group: given.embedder(dim) for group, given in inputs.items()})
         self.trunk = Encoder(config.trunk)
-        self.pooler = nn.Linear(dim, dim) if config.head == "first" else None
+        reads = {objective.reads for objective in self.objectives.values()}
+        self.pooler = nn.Linear(dim, dim) if config.head == "first" or "first" in reads else None
         self.heads = nn.ModuleList(target.head(dim) for target in targets.values())
+        for objective in self.objectives.values():
+            self.add_module(objective.head_name, objective.head(config.trunk, self.embedders["text"]))  # type: ignore[arg-type]
 
     def states(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
         """The trunk's last states, (B, T, D). seed: of this step's dropout, one or (B,); None means none."""
@@ -47,22 +59,55 @@ class Model(nn.Module):
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D) -> (B, D): the mean of the real states, or tanh(W first + b) as in BERT."""
-        if self.pooler is not None:
-            return torch.tanh(self.pooler(states[:, 0]))
+        if self.config.head == "first":
+            return self.first(states)
         real = mask.unsqueeze(-1).to(states.dtype)  # (B, T, 1)
         return (states * real).sum(1) / real.sum(1).clamp(min=MIN_REAL)
 
+    def first(self, states: Tensor) -> Tensor:
+        """(B, T, D) -> (B, D): tanh(W first + b), as in BERT."""
+        assert self.pooler is not None
+        return torch.tanh(self.pooler(states[:, 0]))
+
     def forward(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, Tensor]:
         """Target column -> that target's raw outputs, (B, C) for a category of C classes."""
-        pooled = self.pool(self.states(batch, seed=seed), batch.mask)
+        return self.outputs(self.states(batch, seed=seed), batch)
+
+    def outputs(self, states: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The same from the trunk's states."""
+        if not self.targets:
+            return {}
+        pooled = self.pool(states, batch.mask)
         return {name: head(pooled) for name, head in zip(self.targets, self.heads, strict=True)}
 
     def loss(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, LossSum]:
         """Sums and counts by target column; the loop divides once, over micro-batches and ranks together."""
-        return {
+        states = self.states(batch, seed=seed)
+        losses = {
             name: self.targets[name].loss(outputs, batch.targets[name], batch.weights * batch.target_mask[name])
-            for name, outputs in self(batch, seed=seed).items()
+            for name, outputs in self.outputs(states, batch).items()
         }
+        return losses | {name: objective.loss(*given) for name, objective, given in self._given(states, batch)}
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """The counts that `loss` will have, from the batch alone."""
+        everything: dict[str, Target | Objective] = {**self.targets, **self.objectives}
+        return {
+            name: one.count(batch.targets[name], batch.weights * batch.target_mask[name])
+            for name, one in everything.items()
+        }
+
+    @torch.no_grad()
+    def judge(self, batch: Batch) -> dict[str, Tally]:
+        """Objective -> the sums of what it says about this batch; `Objective.score` makes figures of them."""
+        return {name: objective.judge(*given) for name, objective, given in self._given(self.states(batch), batch)}
+
+    def _given(self, states: Tensor, batch: Batch) -> Iterator[tuple[str, Objective, tuple[Any, ...]]]:
+        """For each objective its head, the states that it reads, its answers and their weights."""
+        for name, objective in self.objectives.items():
+            seen = self.first(states) if objective.reads == "first" else states
+            weights = batch.weights * batch.target_mask[name]
+            yield name, objective, (getattr(self, objective.head_name), seen, batch.targets[name], weights)
 
     def decode(self, outputs: Mapping[str, Tensor | np.ndarray]) -> dict[str, Any]:
         """Target column -> its prediction."""

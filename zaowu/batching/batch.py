@@ -26,7 +26,7 @@ class Batch:
     documents: (B, T) or None; a token attends only within equal values. None = one document per record.
     targets: name -> (B, ...). target_mask: name -> (B,), True where the record has that answer.
     weights: (B,) of the loss. ids, groups: (B,) uint64, as in `Records`. index: (B,) place in the source.
-    coins: (B,) int64 from (seed, epoch, record id), all of dropout's chance in training; None = no dropout.
+    coins: (B,) int64, dropout's seed of each row. by_token: targets that have an answer for every token, (B, T).
     """
 
     inputs: dict[str, dict[str, Tensor]]
@@ -40,7 +40,37 @@ class Batch:
     ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     index: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    coins: Tensor | None = None
+    coins: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    by_token: frozenset[str] = frozenset()
+
+    def part(self, rows: slice) -> Batch:
+        """Some of its rows as a batch of their own, without the padding that none of them needs.
+
+        Nothing is cut off where several column groups stand side by side.
+        """
+        mask = self.mask[rows]
+        real = torch.nonzero(mask.any(0))
+        alone = len(self.inputs) == 1
+        width = int(real[-1]) + 1 if alone and len(real) else mask.shape[1]
+        by_token = {name: target[rows, :width] for name, target in self.targets.items() if name in self.by_token}
+        return replace(
+            self,
+            inputs={
+                group: {name: x[rows, : width if alone else None] for name, x in features.items()}
+                for group, features in self.inputs.items()
+            },
+            mask=mask[:, :width],
+            positions=self.positions[rows, :width],
+            segments=self.segments[rows, :width],
+            documents=None if self.documents is None else self.documents[rows, :width],
+            targets={name: target[rows] for name, target in self.targets.items()} | by_token,
+            target_mask={name: known[rows] for name, known in self.target_mask.items()},
+            weights=self.weights[rows],
+            ids=self.ids[rows],
+            groups=self.groups[rows],
+            index=self.index[rows],
+            coins=self.coins[rows],
+        )
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its tensors on `device`; itself when they are there already."""
@@ -56,6 +86,7 @@ class Batch:
             targets=_move(self.targets, device),
             target_mask=_move(self.target_mask, device),
             weights=self.weights.to(device),
+            coins=self.coins.to(device),
         )
 
 
@@ -100,3 +131,10 @@ def collate(
         weights=torch.ones(len(rows)) if weights is None else torch.from_numpy(weights.astype(np.float32)),
         index=np.arange(len(rows)) if index is None else index,
     )
+
+
+def spread(values: np.ndarray, mask: np.ndarray, *, pad: float = 0) -> Tensor:
+    """(N,) values of the real tokens, row after row -> (B, T). mask: (B, T), True at N places."""
+    padded = np.full(mask.shape, pad, values.dtype)
+    padded[mask] = values
+    return torch.from_numpy(padded)

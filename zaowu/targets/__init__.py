@@ -101,6 +101,7 @@ class Target(Protocol):
     """What every kind of answer offers. Labels are raw values; answers are what the batch holds of them."""
 
     name: ClassVar[str]  # its kind: the name of its file
+    reads: ClassVar[str]  # what its head is given: "pooled", the states of a record as one (B, D)
     metrics: ClassVar[Mapping[str, Metric]]
     headline: ClassVar[str]  # the metric by which it is held against a baseline
     primary: ClassVar[tuple[str, ...]]  # metrics that choose a checkpoint; each decides when all before are equal
@@ -139,6 +140,10 @@ class Target(Protocol):
 
     def loss(self, outputs: Tensor, answers: Tensor, weights: Tensor) -> LossSum:
         """outputs: (B, num_outputs). answers: (B, ...). weights: (B,), zero where a record has no answer."""
+        ...
+
+    def count(self, answers: Tensor, weights: Tensor) -> float:
+        """The count of `loss`, from the batch alone: it is added up before anything is computed."""
         ...
 
     def decode(self, outputs: Any) -> Any:

@@ -112,6 +112,7 @@ class Number:
     """
 
     name: ClassVar[str] = "number"
+    reads: ClassVar[str] = "pooled"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "mae": Metric(higher_is_better=False),
         "rmse": Metric(higher_is_better=False),
@@ -193,6 +194,9 @@ class Number:
         errors = outputs.float().squeeze(1) - torch.where(known, answers, 0.0)
         weights = weights * known
         return LossSum(sum=(errors.square() * weights).sum(), count=weights.sum())
+
+    def count(self, answers: Tensor, weights: Tensor) -> float:
+        return float((weights * torch.isfinite(answers)).sum())
 
     # ---- answering
 

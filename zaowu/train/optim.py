@@ -86,7 +86,9 @@ class Optimizer:
         assert config.lr is not None
         self.config = config
         self.tables = {
-            name: TouchedRows(module) for name, module in model.named_modules() if isinstance(module, TokenEmbedding)
+            name: TouchedRows(module)
+            for name, module in model.named_modules()
+            if isinstance(module, TokenEmbedding) and not module.tied
         }
         self.named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         self.groups = _groups(self.named, config)

@@ -8,6 +8,7 @@ from torch import nn
 from zaowu.errors import UserError
 from zaowu.progress import note
 from zaowu.trunk.transformer.linear import Linear
+from zaowu.trunk.vocabulary import Vocabulary
 
 
 def choose(precision: str, device: torch.device) -> torch.dtype:
@@ -23,7 +24,7 @@ def choose(precision: str, device: torch.device) -> torch.dtype:
 def use(model: nn.Module, dtype: torch.dtype) -> None:
     """From here on the trunk's matrix products are in `dtype`; weights, sums, norms and softmax stay float32."""
     for layer in model.modules():
-        if isinstance(layer, Linear):
+        if isinstance(layer, (Linear, Vocabulary)):
             layer.compute_in(dtype)
 
 

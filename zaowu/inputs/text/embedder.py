@@ -13,6 +13,9 @@ class TokenEmbedding(nn.Module):
     In training with `touched_only`, a step gathers the rows that its batch uses as a small dense leaf, so that
     backward, clipping and the optimizer work on those alone: on a table of 250,000 rows a dense gradient costs
     more than the Transformer above it. The leaves of the step wait in `leaves` for the optimizer.
+
+    tied: an output layer reads the table as well, so every step touches every row: its gradient is dense, and it is
+    trained like any other weight.
     """
 
     def __init__(self, num_pieces: int, dim: int, *, pad_id: int) -> None:
@@ -21,6 +24,7 @@ class TokenEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_pieces, dim))
         self.leaves: list[tuple[Tensor, Tensor]] = []  # (rows (U,), their vectors (U, D))
         self.touched_only = False
+        self.tied = False
 
     def initialise(self, generator: torch.Generator) -> None:
         """Normal with deviation 0.02, as BERT; the pad row is zero."""

@@ -98,6 +98,7 @@ class Category:
     """
 
     name: ClassVar[str] = "category"
+    reads: ClassVar[str] = "pooled"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "accuracy": Metric(higher_is_better=True, is_share=True),
         "macro_f1": Metric(higher_is_better=True, is_share=True),
@@ -194,12 +195,20 @@ class Category:
         A record weighs its own weight times that of its class, in the sum and in the count.
         """
         places = answers.clamp(min=0)  # what is no answer is negative, and weighs nothing
-        if self.class_weights == "balanced":
-            weights = weights * torch.from_numpy(self.weights()).to(weights.device)[places]
+        weights = self._weighed(places, weights)
         losses = nn.functional.cross_entropy(
             outputs.float(), places, reduction="none", label_smoothing=self.label_smoothing
         )
         return LossSum(sum=(losses * weights).sum(), count=weights.sum())
+
+    def count(self, answers: Tensor, weights: Tensor) -> float:
+        return float(self._weighed(answers.clamp(min=0), weights).sum())
+
+    def _weighed(self, places: Tensor, weights: Tensor) -> Tensor:
+        """(B,) each record's own weight, times that of its class."""
+        if self.class_weights == "none":
+            return weights
+        return weights * torch.from_numpy(self.weights()).to(weights.device)[places]
 
     # ---- answering
 

@@ -35,6 +35,7 @@ class Tags:
     """
 
     name: ClassVar[str] = "tags"
+    reads: ClassVar[str] = "pooled"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "micro_f1": Metric(higher_is_better=True, is_share=True),
         "macro_f1": Metric(higher_is_better=True),
@@ -156,6 +157,9 @@ class Tags:
         ).sum(dim=1)
         weights = weights * known
         return LossSum(sum=(losses * weights).sum(), count=weights.sum())
+
+    def count(self, answers: Tensor, weights: Tensor) -> float:
+        return float((weights * torch.isfinite(answers).all(dim=1)).sum())
 
     # ---- answering
 

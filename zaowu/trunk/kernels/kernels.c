@@ -3,3 +3,4 @@
 #include "attention.c"
 #include "gelu.c"
 #include "residual.c"
+#include "softmax.c"
