@@ -17,7 +17,7 @@ class PositionConfig:
     """How a token knows its place: a learned vector, a fixed sinusoid, or a rotation of queries and keys."""
 
     kind: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
-    max_positions: int = 512  # learned only: rows of the table
+    max_positions: int = 512  # learned: rows of the table; else only a promise to other libraries
     base: float = 10000.0  # sinusoidal and rotary: longest wavelength / 2 pi
 
 
@@ -26,7 +26,12 @@ class AttentionConfig:
     num_heads: int = 4
     num_groups: int = 0  # key/value heads; 0 = as many as num_heads
     dropout: float = 0.0
-    bias: bool = True
+    bias: bool = True  # of queries, keys and values
+    output_bias: bool | None = None  # None = as bias
+
+    @property
+    def has_output_bias(self) -> bool:
+        return self.bias if self.output_bias is None else self.output_bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class TrunkConfig:
     dim: int = 256
     num_layers: int = 4
     ffn_dim: int = 1024
+    ffn_bias: bool = True
     activation: Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu"] = "gelu"
     norm: Literal["layer", "rms", "none"] = "layer"
     norm_place: Literal["after", "before"] = "after"

@@ -73,11 +73,31 @@ def fill_pretraining(config: TrainConfig, *, num_tokens: int, length: int, from_
     )
 
 
-def from_scratch(size: str, *, max_positions: int) -> TrunkConfig:
-    """The trunk of a named size, for training without a base."""
+def from_scratch(size: str, *, max_positions: int, causal: bool = False) -> TrunkConfig:
+    """The trunk of a named size, for training without a base: BERT's switches or, with `causal`, Llama's.
+
+    SwiGLU has three matrices where others have two; at 8/3 of the width it has as many weights (Shazeer 2020).
+    """
     if size not in SIZES:
         raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
     layers, dim, heads = SIZES[size]
+    if causal:
+        return TrunkConfig(
+            dim=dim,
+            num_layers=layers,
+            ffn_dim=32 * round(dim * 8 / 3 / 32),
+            ffn_bias=False,
+            activation="swiglu",
+            norm="rms",
+            norm_place="before",
+            norm_eps=1e-6,
+            dropout=0.0,
+            num_segments=0,
+            entry_norm=False,
+            causal=True,
+            positions=PositionConfig(kind="rotary", max_positions=max_positions),
+            attention=AttentionConfig(num_heads=heads, bias=False),
+        )
     return TrunkConfig(
         dim=dim,
         num_layers=layers,
