@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from zaowu.inputs.text.codec import Codec
 from zaowu.inputs.text.learn_pieces import learn_pieces
 from zaowu.learn import DEFAULT_TOKENS, Base, choose_device, read_base
 from zaowu.model import Model
-from zaowu.objectives import Objective, Pieces, Recipe
+from zaowu.objectives import Objective, Pieces, Recipe, Tally
 from zaowu.train import loop, rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.corpus import CorpusFeed, held_out
@@ -41,6 +40,7 @@ class Tokens:
 class Pretrained:
     """A pre-trained model with everything that came with it. model_type: what others call the shape of its trunk.
 
+    facts: of the base's token table, as its family has them; empty without a base.
     before, after: the judge's scores before the first step and with the weights that are kept; empty without one.
     """
 
@@ -51,6 +51,7 @@ class Pretrained:
     settings: TrainConfig
     model_type: str
     judged: list[Batch]
+    facts: dict[str, int]
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
 
@@ -62,25 +63,22 @@ def is_causal(config: PretrainConfig) -> bool:
 def check_base(config: PretrainConfig) -> Base | None:
     """The base to go on from, None for none. Raises UserError where it does not fit the objective or the length."""
     if config.base == "none":
-        shape = rule.from_scratch(config.size, max_positions=max(DEFAULT_TOKENS, config.length), causal=is_causal(config))
-        _check_length(config, shape, "this model")
+        _fresh_trunk(config)
         return None
     base = read_base(bases.resolve(config.base))
     if base.trunk.causal != is_causal(config):
-        kind, fitting = ("a language model", "causal") if base.trunk.causal else ("an encoder", "mlm+nsp, mlm or mlm+sop")
+        kind, fitting = ("an encoder", "mlm+nsp, mlm or mlm+sop")
+        if base.trunk.causal:
+            kind, fitting = "a language model", "causal"
         raise UserError(f"--objective {config.objective}: {config.base} is {kind}, which goes on with {fitting}.")
     if config.objective in ("mlm+nsp", "mlm+sop") and base.trunk.num_segments < 2:
         raise UserError(
             f"--objective {config.objective}: {config.base} has no vector for a second sentence. Use --objective mlm."
         )
-    _check_length(config, base.trunk, config.base)
-    return base
-
-
-def _check_length(config: PretrainConfig, trunk: TrunkConfig, name: str) -> None:
-    positions = trunk.positions
+    positions = base.trunk.positions
     if positions.kind == "learned" and config.length > positions.max_positions:
-        raise UserError(f"--length: {name} has {positions.max_positions} positions, got {config.length}.")
+        raise UserError(f"--length: {config.base} has {positions.max_positions} positions, got {config.length}.")
+    return base
 
 
 def choose_tokens(config: PretrainConfig, base: Base | None, sample: Iterable[str]) -> Tokens:
@@ -111,6 +109,7 @@ def pretrain(
         seed=settings.seed,
         whole_word=config.corpus.whole_word,
         weights=tuple(shards.weights),
+        tied=tokens.base is None or bool(tokens.base.facts.get("tied", 1)),
     )
     chosen = objectives.make(objectives.parse(config.objective), recipe)
     assert settings.batch_size
@@ -136,6 +135,7 @@ def pretrain(
         settings=settings,
         model_type=tokens.base.model_type if tokens.base else "llama" if is_causal(config) else "bert",
         judged=judged,
+        facts=tokens.base.facts if tokens.base else {},
         before=before,
         after=training.best.valid if training.history else {},
     )
@@ -154,10 +154,10 @@ class HeldOut:
     def __call__(self, model: Model) -> Judged:
         was_training, device = model.training, next(model.parameters()).device
         model.eval()
-        tallies: dict[str, objectives.Tally] = {}
+        tallies: dict[str, Tally] = {}
         for batch in self.batches:
-            for name, found in model.judge(batch.to(device)).items():
-                tallies[name] = tallies.get(name, objectives.Tally()) + found
+            for name, tally in model.judge(batch.to(device)).items():
+                tallies[name] = tallies.get(name, Tally()) + tally
         model.train(was_training)
         scores: dict[str, float] = {}
         total = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,13 +69,14 @@ def _suitable(shard: Shard) -> np.ndarray:
 
 
 def _fill(made: Pretrained, ids: np.ndarray, seed: int) -> Filled:
-    masked = made.objectives["masked"]
+    masked: Any = made.objectives["masked"]
     codec: Codec = made.source.codec
     place = int(chance(np.array([ids.sum()], np.uint64), seed=seed, epoch=1)[0] % len(ids))
     hidden = np.r_[masked.start, ids, masked.between]
     hidden[place + 1] = masked.mask
     states = _states(made, hidden)
-    logits = made.model.get_submodule("masked").logits(states[place + 1 : place + 2])[0].float()
+    head: Any = made.model.get_submodule("masked")
+    logits = head.logits(states[place + 1 : place + 2])[0].float()
     likeliest = logits.softmax(-1).topk(LIKELIEST)
     words = _decoded(codec, ids[:place]), _decoded(codec, ids[place + 1 :])
     return Filled(
@@ -90,7 +92,7 @@ def _fill(made: Pretrained, ids: np.ndarray, seed: int) -> Filled:
 def _go_on(made: Pretrained, ids: np.ndarray, seed: int) -> Filled:
     """Always the likeliest piece next; everything is computed again for each, which is enough for a few."""
     codec, half = made.source.codec, len(ids) // 2
-    head = made.model.get_submodule("lm_head")
+    head: Any = made.model.get_submodule("lm_head")
     so_far = ids[:half]
     for _ in range(min(WRITTEN, made.source.max_tokens - half)):
         logits = head.logits(_states(made, so_far)[-1:])[0]
@@ -112,7 +114,8 @@ def _states(made: Pretrained, ids: np.ndarray) -> torch.Tensor:
     states = model.trunk(
         vectors, mask=torch.ones_like(row, dtype=torch.bool), positions=positions, segments=torch.zeros_like(row)
     )
-    return states[0]
+    found: torch.Tensor = states[0]
+    return found
 
 
 def _decoded(codec: Codec, ids: np.ndarray) -> str:
