@@ -117,6 +117,23 @@ class FitConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """How raw text is read, cleaned, held out, cut into pieces and tokenised before pre-training."""
+
+    text_column: str | None = None  # of .jsonl and .parquet; None: "text", "content" and their like
+    document_column: str | None = None  # rows in a row with equal values are one document; None: "document" if there
+    held_out: float = 0.01  # share of the documents
+    duplicates: Literal["remove", "keep"] = "remove"  # paragraphs with equal words
+    near_duplicates: bool = False  # paragraphs with nearly equal words are removed too
+    memory_mb: float = 1000  # that near duplicates may take
+    whole_word: bool = False  # keep where words start
+    pieces: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
+    num_pieces: int = 8000
+    sample_mb: float = 32  # of text from which the pieces are learned
+    shard_tokens: int = 1 << 23
+
+
 def to_plain(config: Any) -> dict[str, Any]:
     """A config as JSON-ready data."""
     return dataclasses.asdict(config)
