@@ -116,6 +116,12 @@ class Checkpoint:
                 "start again with --overwrite."
             )
 
+    def bring_back(self, finished: Checkpoint) -> None:
+        """Takes what a run that was stopped, and then finished its report, has kept; unless there is something here."""
+        if finished.exists and not self.exists:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(finished.path, self.path)
+
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 

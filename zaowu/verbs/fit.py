@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +127,9 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
         _announce(prepared, findings)
     checkpoint = Checkpoint(partial(folder), keep=config.train.keep, identity=_identity(prepared, config))
     if resume:
-        _bring_back(folder, checkpoint)
+        checkpoint.bring_back(Checkpoint(folder))
+        if not checkpoint.exists and not Kept(checkpoint).exists:
+            note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
     else:
         checkpoint.remove()
     with clock("tokenise"):
@@ -196,13 +197,3 @@ def _say_cost(prepared: Prepared, ready: Ready, config: FitConfig, baselines: Ba
     estimate = foresee(prepared, ready, config, spent=spent, baseline_bytes=baselines.num_bytes, going_on=True)
     for sentence in estimate.short():
         note(sentence)
-
-
-def _bring_back(folder: Path, checkpoint: Checkpoint) -> None:
-    """The checkpoint of an interrupted run, from the run itself or from what was left half done."""
-    finished = Checkpoint(folder)
-    if finished.exists and not checkpoint.exists:
-        checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(finished.path, checkpoint.path)
-    if not checkpoint.exists and not Kept(checkpoint).exists:
-        note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
