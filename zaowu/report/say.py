@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from typing import TypeGuard
 
 from zaowu.errors import UserError, nearest, shorten
@@ -15,13 +16,16 @@ PLAIN = {"log_loss": ".3f", "r2": ".3f", "mae": ",.4g", "rmse": ",.4g"}  # metri
 
 
 class Say:
-    """`say("key", n=3)` is the sentence of that key. Raises UserError for a language that we do not have."""
+    """`say("key", n=3)` is the sentence of that key. Raises UserError for a language that we do not have.
 
-    def __init__(self, lang: str) -> None:
+    more: language -> the words of one page, beside those of all pages.
+    """
+
+    def __init__(self, lang: str, more: Mapping[str, Mapping[str, str]] | None = None) -> None:
         tables = {"en": english.WORDS, "zh": chinese.WORDS}
         if lang not in tables:
             raise UserError(f"--lang: expected en or zh, got '{shorten(lang)}'.{nearest(lang, tables)}")
-        self.lang, self.words = lang, tables[lang]
+        self.lang, self.words = lang, {**tables[lang], **(more or {}).get(lang, {})}
         self.zh = lang == "zh"
 
     def __call__(self, key: str, **values: object) -> str:
@@ -77,9 +81,11 @@ class Say:
         return f"{round(value):,}" if _known(value) else "–"
 
     def million(self, value: float) -> str:
-        """`33123456` -> `33.1 million`, or `3,312 万`."""
+        """`33123456` -> `33.1 million`, or `3,312 万`; what is larger in the next unit."""
         if value < 1e6:
             return self.whole(value)
+        if value >= (1e8 if self.zh else 1e9):
+            return self("billion", number=f"{value / (1e8 if self.zh else 1e9):,.1f}")
         return self("million", number=f"{value / 1e4:,.0f}" if self.zh else f"{value / 1e6:.1f}")
 
     def duration(self, seconds: float | None) -> str:
