@@ -12,7 +12,7 @@ from zaowu.report.pretraining.verdict import PAIRED, kept, number
 from zaowu.report.say import Say
 
 Series = dict[str, list[tuple[int, float | None]]]  # name -> (step, value)
-TOP, BELOW, LEFT = 30.0, 42.0, 56.0  # pixels around the axes
+BELOW, LEFT = 42.0, 56.0  # pixels beside the axes
 
 
 def pictures(content: Pretraining, say: Say) -> list[tuple[str, str]]:
@@ -37,7 +37,7 @@ def pictures(content: Pretraining, say: Say) -> list[tuple[str, str]]:
             {"right": held_out("accuracy"), "pairs": held_out(*(f"{name}_accuracy" for name in PAIRED))},
             {"shares": True},
         ),
-        ("rate", {"rate": [(point.step, point.lr) for point in points]}, {"height": 130.0}),
+        ("rate", {"rate": [(point.step, point.lr) for point in points]}, {"height": 130.0, "top": 10.0}),
     ]
     found = [(name, curves(name, series, marked, say, **style)) for name, series, style in drawn] if points else []
     return [(say(f"picture.{name}"), svg) for name, svg in found if svg]
@@ -52,11 +52,12 @@ def curves(
     shares: bool = False,
     powers: bool = False,
     height: float = 230.0,
+    top: float = 30.0,
 ) -> str | None:
     """One or two curves; None when there is nothing to draw. Values that are no numbers are skipped.
 
     marked: step of the vertical line. shares: values in [0, 1], shown in per cent. powers: where the values differ
-    by more than ten times, equal steps up are equal ratios.
+    by more than ten times, equal steps up are equal ratios. height, top: in pixels, the space above included.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -65,11 +66,11 @@ def curves(
         return None
     values = [value for points in drawn.values() for _, value in points]
     powers = powers and min(values) > 0 and max(values) > 10 * min(values)
-    inner = height - TOP - BELOW
+    inner = height - top - BELOW
     with drawing():
         sheet = Sheet(WIDTH, height)
-        axes = sheet.axes(LEFT, TOP, WIDTH - LEFT - 16, inner, spines="bottom left")
-        axes.margins(x=0.04, y=0.1)
+        axes = sheet.axes(LEFT, top, WIDTH - LEFT - 16, inner, spines="bottom left")
+        axes.margins(y=0.1)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
         axes.xaxis.set_major_formatter(FuncFormatter(plain_tick))
         if powers:
@@ -95,9 +96,8 @@ def curves(
                 left += 38 + width_of(words)
         if marked is not None:
             axes.axvline(marked, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        steps = [step for points in drawn.values() for step, _ in points]
-        if min(steps) == max(steps):
-            axes.set_xlim(steps[0] - 1, steps[0] + 1)
+        last_step = max(1, *(points[-1][0] for points in drawn.values()))
+        axes.set_xlim(-0.04 * last_step, 1.04 * last_step)  # the pictures of one run stand on one scale
         sheet.write(axes, 1, -(BELOW - 2) / inner, say("axis.step"), transform=axes.transAxes, ha="right", color=MUTED)
         return sheet.svg(name, f"{say(f'picture.{name}')}{say('colon')}{say('comma').join(labels)}")
 

@@ -5,11 +5,12 @@ WORDS = {
     "clause": "; ",
     "full_stop": ".",
     # Whether it paid. {how}: one of the how.*; {held}: one of the held*; {on}: on_tokens, or nothing.
-    "paid.gain": "{name} was {how}{on}: perplexity on {held} fell from {before} to {after}",
-    "paid.flat": "Nothing was gained on {held}: {name} was {how}{on}, and its perplexity there is {after}, after "
+    "paid.gain": "{name} was {how}{on}: {metric} on {held} fell from {before} to {after}",
+    "paid.flat": "Nothing was gained on {held}: {name} was {how}{on}, and its {metric} there is {after}, after "
     "{before} before the first step",
-    "paid.alone": "{name} was {how}{on}: perplexity on {held} is {after}, and whether that is a gain was not measured",
-    "paid.none": "{name} was {how}{on}, and nothing was measured on held-out documents",
+    "paid.alone": "{name} was {how}{on}: {metric} on {held} is {after}, and whether that is a gain was not measured",
+    "paid.none": "{name} was {how}{on}, and whether anything was gained on held-out documents was not measured",
+    "no_number": "no number",
     "how.scratch": "pre-trained from scratch",
     "how.further": "trained further from {base}",
     "on_tokens": " on {n} tokens",
@@ -46,6 +47,8 @@ WORDS = {
     "doing.next_sentence": "It learned to tell whether one sentence follows another (next-sentence prediction, NSP).",
     "doing.sentence_order": "It learned to tell which of two sentences comes first (sentence-order prediction, SOP).",
     "doing.causal": "It learned to name the next piece from those before it (causal language modelling).",
+    "start.scratch": "It started from random weights.",
+    "start.further": "It went on from {base}.",
     "shape.parameters": "parameters",
     "shape.layers": "layers",
     "shape.width": "width",
@@ -54,7 +57,7 @@ WORDS = {
     "shape.length": "pieces read at once",
     # The corpus
     "read.corpus": "Check here that all of your text came in, and that no part of it drowns the others. Held-out "
-    "documents were never learned from; everything below “held-out” was measured on them.",
+    "documents were never learned from; every number that is called held-out was measured on them.",
     "corpus.documents": "documents",
     "corpus.paragraphs": "paragraphs",
     "corpus.duplicates": "duplicate paragraphs removed",
@@ -76,8 +79,8 @@ WORDS = {
     "before.",
     "read.summed": "The losses of both objectives are added; perplexity is that of the pieces alone.",
     "no_history": "Nothing was measured while it learned, so there are no curves.",
-    "picture.right": "Right on held-out documents (higher is better)",
-    "picture.perplexity": "Perplexity on held-out documents (lower is better)",
+    "picture.right": "Held-out answers that are right",
+    "picture.perplexity": "Held-out perplexity (lower is better)",
     "picture.rate": "Learning rate",
     "axis.step": "step",
     "curve.held_out": "held-out",

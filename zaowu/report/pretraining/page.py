@@ -8,8 +8,8 @@ from typing import Any
 
 from zaowu.report.pretraining import curves
 from zaowu.report.pretraining.content import Filled, Pretraining
-from zaowu.report.pretraining.verdict import PAIRED, kept, known, measured, number, say_in, sentences
-from zaowu.report.say import Say
+from zaowu.report.pretraining.verdict import PAIRED, kept, measured, number, say_in, sentences
+from zaowu.report.say import Say, known
 from zaowu.report.write import MAX_TEXT, render_page, write_page
 
 METRICS = ("perplexity", "accuracy", *(f"{name}_accuracy" for name in PAIRED), "loss")
@@ -33,7 +33,7 @@ def write(content: Pretraining, path: Path, *, lang: str) -> None:
 
     lang: "en" or "zh". Raises UserError for another language and when the file cannot be written.
     """
-    write_page(path, render(content, lang=lang))
+    write_page(Path(path), render(content, lang=lang))
 
 
 def render(content: Pretraining, *, lang: str) -> str:
@@ -84,7 +84,7 @@ def _of(values: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any]]
 
 def _count(name: str, value: float, say: Say) -> str:
     large = name in ("parameters", "train_tokens", "valid_tokens")
-    return say.million(value) if large and known(value) else say.whole(value)
+    return say.million(value) if large else say.whole(value)
 
 
 def _scores(content: Pretraining, say: Say) -> list[dict[str, str]]:
@@ -156,11 +156,12 @@ def _hits(filled: tuple[Filled, ...], say: Say) -> str:
 def _cost(cost: dict[str, float], say: Say) -> list[tuple[str, str]]:
     """What the run took. The rate of operations follows from the others."""
     values = dict(cost)
-    if known(cost.get("flops")) and cost.get("seconds", 0.0) > 0:
-        values["rate"] = cost["flops"] / cost["seconds"]
+    flops, seconds = cost.get("flops"), cost.get("seconds")
+    if known(flops) and known(seconds) and seconds > 0:
+        values["rate"] = flops / seconds
     shown = {
         "seconds": say.duration,
-        "tokens": lambda value: say.million(value) if known(value) else "–",
+        "tokens": say.million,
         "tokens_per_s": say.whole,
         "flops": _power,
         "rate": _power,

@@ -6,7 +6,7 @@ import math
 
 from zaowu.report.pretraining import chinese, english
 from zaowu.report.pretraining.content import Pretraining
-from zaowu.report.say import Say
+from zaowu.report.say import Say, known
 from zaowu.train.stop import Point, best
 
 WORDS = {"en": english.WORDS, "zh": chinese.WORDS}
@@ -30,28 +30,35 @@ def measured(content: Pretraining) -> dict[str, float]:
     return point.valid if point else {}
 
 
-def gained(content: Pretraining) -> bool | None:
-    """Whether held-out documents became more likely; None where it was not measured before and after."""
+def gained(content: Pretraining) -> tuple[bool | None, str]:
+    """Whether held-out documents became more likely, and by which metric it is told.
+
+    None where it was not measured before and after; then the metric is what there is of the weights that were kept,
+    empty where there is nothing. A loss that is no number any more is no gain.
+    """
     after = measured(content)
     for name in ("perplexity", "loss"):
-        if name in after and known(content.before.get(name)):
-            return after[name] < content.before[name]  # False for NaN
-    return None
+        before, now = content.before.get(name), after.get(name)
+        if now is not None and known(before):
+            return now < before, name
+    return None, next((name for name in ("perplexity", "loss") if known(after.get(name))), "")
 
 
 def sentences(content: Pretraining, lang: str = "en") -> list[str]:
     """The verdict; its first sentence says what was made, whether anything was gained, and why training ended."""
-    say, after, gain = say_in(lang), measured(content), gained(content)
+    say, after = say_in(lang), measured(content)
+    gain, metric = gained(content)
     corpus, kind = content.corpus, "next" if "causal" in content.objectives else "hidden"
     held, tokens = corpus.get("held_out"), corpus.get("train_tokens")
-    outcome = {True: "gain", False: "flat", None: "alone" if known(after.get("perplexity")) else "none"}[gain]
+    outcome = {True: "gain", False: "flat", None: "alone" if metric else "none"}[gain]
     words = {
         "name": content.name,
         "how": say("how.further", base=content.base) if content.base else say("how.scratch"),
-        "on": "" if tokens is None else say("on_tokens", n=say.million(tokens)),
-        "held": say("held") if held is None else say("held.counted", n=say.whole(held)),
-        "before": number(content.before.get("perplexity")),
-        "after": number(after.get("perplexity")),
+        "on": say("on_tokens", n=say.million(tokens)) if known(tokens) else "",
+        "held": say("held.counted", n=say.whole(held)) if known(held) else say("held"),
+        "metric": say(f"metric.{metric}") if metric else "",
+        "before": number(content.before.get(metric)),
+        "after": number(after.get(metric)) if known(after.get(metric)) else say("no_number"),
     }
     parts = [say(f"paid.{outcome}", **words)]
     if known(after.get("accuracy")):
@@ -67,13 +74,8 @@ def sentences(content: Pretraining, lang: str = "en") -> list[str]:
     return found
 
 
-def known(value: float | None) -> bool:
-    """Whether there is such a number."""
-    return value is not None and math.isfinite(value)
-
-
 def number(value: float | None) -> str:
     """`23.41` -> `23.4`, `8012.3` -> `8,012`; a dash for what could not be computed."""
-    if value is None or not math.isfinite(value):
+    if not known(value):
         return "–"
     return f"{value:.3g}" if abs(value) < 100 or abs(value) >= 1e9 else f"{value:,.0f}"
