@@ -130,6 +130,8 @@ def test_numbers():
     assert english.whole(1234567) == "1,234,567"
     assert english.million(33_148_000) == "33.1 million"
     assert chinese.million(33_148_000) == "3,315 万"
+    assert english.million(1_638_000_000) == "1.6 billion" and chinese.million(163_800_000) == "1.6 亿"
+    assert english.million(None) == english.million(float("nan")) == "–"
     assert english.duration(0.44) == "0.4 s"
     assert chinese.duration(75) == "1 分 15 秒"
     assert english.listed(list("abc"), most=2) == "a, b and 1 more"

@@ -7,6 +7,7 @@ WORDS = {
     "lang": "zh-CN",
     "percent": "{number}%",
     "million": "{number} 万",
+    "billion": "{number} 亿",
     "seconds": "{number} 秒",
     "interval": "{low}%～{high}%",
     "range": "{low}～{high}",
