@@ -31,7 +31,9 @@ def shard_of(documents: list[list[list[int]]], *, sources: list[int] | None = No
     )
 
 
-def made_shard(num_documents: int, *, seed: int = 0, sentences: int = 6, longest: int = 20, words: bool = False) -> Shard:
+def made_shard(
+    num_documents: int, *, seed: int = 0, sentences: int = 6, longest: int = 20, words: bool = False
+) -> Shard:
     """Documents of 1 to about 2 `sentences` sentences of 1 to `longest` tokens, drawn from all ordinary pieces."""
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 2 * sentences, num_documents)

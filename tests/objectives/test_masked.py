@@ -61,7 +61,7 @@ def test_a_row_of_few_tokens_has_an_answer_and_one_of_none_has_none():
     shard = shard_of([[[70, 71, 72, 73, 74, 75]] for _ in range(40)])
     plan, _, answers, rows = corrupted(Masked(Recipe(pieces=PIECES, length=8)), shard=shard)
     assert len(plan) == 40 and (np.bincount(rows.row, weights=answers >= 0) >= 1).all()
-    assert {place for place in rows.place[answers >= 0].tolist()} == {1, 2, 3, 4, 5, 6}
+    assert set(rows.place[answers >= 0].tolist()) == {1, 2, 3, 4, 5, 6}
     only_unknown = shard_of([[[UNKNOWN] * 5]])
     _, _, answers, _ = corrupted(Masked(Recipe(pieces=PIECES, length=8)), shard=only_unknown)
     assert (answers == -1).all()

@@ -158,9 +158,10 @@ def from_elsewhere(shard: Shard, parts: Stretches, room: int) -> tuple[np.ndarra
     """
     documents, sentences = np.asarray(shard.documents), np.asarray(shard.sentences)
     filled = _filled(shard)
-    if len(filled) < 2:
-        return np.stack([parts.starts, parts.middles, parts.middles, parts.stops], 1), np.ones(1, int), parts.stops
     own, left = np.searchsorted(filled, parts.places), room - (parts.middles - parts.starts)
+    labels = np.full(len(own), OTHER)
+    if len(filled) < 2:  # whose answers nobody will read
+        return np.stack([parts.starts, parts.middles, parts.middles, parts.stops], 1), labels, parts.stops
     starts, ends = np.empty_like(left), np.empty_like(left)
     open_ = np.arange(len(own))
     for number in range(3, 3 + 2 * TRIES, 2):
@@ -171,7 +172,7 @@ def from_elsewhere(shard: Shard, parts: Stretches, room: int) -> tuple[np.ndarra
         starts[open_], ends[open_] = sentences[place], documents[theirs + 1]
         open_ = open_[sentences[place + 1] - sentences[place] > left[open_]]
     stops = cut_at(sentences, starts, ends, left)
-    return np.stack([parts.starts, parts.middles, starts, stops], 1), np.full(len(own), OTHER), parts.middles
+    return np.stack([parts.starts, parts.middles, starts, stops], 1), labels, parts.middles
 
 
 def _filled(shard: Shard) -> np.ndarray:
