@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from made_shards import BETWEEN, START, made_shard, shard_of
 
+import zaowu.batching.rows as rows_module
 from zaowu.batching.rows import cut, cut_at, documents_of, draw, grouped, lay_out, pack, ranges
 from zaowu.batching.shards import Shard
 
@@ -42,6 +43,22 @@ def test_cutting_loses_and_repeats_nothing(room):
     assert starts[0] == 0 and stops[-1] == shard.num_tokens and (starts[1:] == stops[:-1]).all()
     assert (stops - starts).max() <= room and (stops > starts).all()
     assert (shard.documents[owner] <= starts).all() and (stops <= shard.documents[owner + 1]).all()
+
+
+def test_a_book_is_cut_as_quickly_as_articles(monkeypatch):
+    """Its pieces are few more than it needs, and they are found some thousands at a time."""
+    rounds = []
+    real = cut_at
+    monkeypatch.setattr(rows_module, "cut_at", lambda *given: rounds.append(1) or real(*given))
+    shard = made_shard(1, sentences=1, longest=1)
+    ends = np.arange(0, 1_000_001, 7)
+    book = Shard(
+        tokens=np.zeros(ends[-1], np.uint16), documents=ends[[0, -1]], sentences=ends, ids=shard.ids,
+        sources=shard.sources,
+    )  # fmt: skip
+    _, starts, stops = cut(book, np.array([0]), room=126)
+    assert len(rounds) < 200 and len(starts) < 1.05 * len(book.tokens) / 126
+    assert starts[0] == 0 and stops[-1] == ends[-1] and (starts[1:] == stops[:-1]).all()
 
 
 def test_packing_fills_rows_and_overfills_none():

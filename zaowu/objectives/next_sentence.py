@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zaowu.batching.order import chance
-from zaowu.batching.rows import Plan, Rows, cut_at, documents_of, draw, lay_out
+from zaowu.batching.rows import STEPS, Plan, Rows, cut, cut_at, documents_of, draw, lay_out
 from zaowu.batching.shards import Shard
 from zaowu.config import TrunkConfig
 from zaowu.inputs.text.embedder import TokenEmbedding
@@ -110,7 +110,8 @@ def pairs(shard: Shard, recipe: Recipe, *, epoch: int, other: Other) -> Plan:
     room = recipe.length - SPECIAL
     documents, sentences = np.asarray(shard.documents), np.asarray(shard.sentences)
     places, owners = documents_of(shard, seed=recipe.seed, epoch=epoch, weights=recipe.weights)
-    begins, starts, ends = documents[places], documents[places], documents[places + 1]
+    owner, starts, ends = cut(shard, places, room=STEPS * room)  # a book is walked from many places at once
+    places, owners, begins = places[owner], owners[owner], documents[places[owner]]
     found = []
     while len(places):
         stops = cut_at(sentences, starts, ends, room)
@@ -119,8 +120,8 @@ def pairs(shard: Shard, recipe: Recipe, *, epoch: int, other: Other) -> Plan:
         low = np.searchsorted(sentences, starts, side="right")  # sentences that begin inside
         inside = np.searchsorted(sentences, stops, side="left") - low
         whole = inside > 0
-        cut = np.where(whole, low + draw(chances, 1, np.maximum(inside, 1)), 0)
-        middles = np.where(whole, sentences[cut], stops)
+        chosen = np.where(whole, low + draw(chances, 1, np.maximum(inside, 1)), 0)
+        middles = np.where(whole, sentences[chosen], stops)
         labels = np.where(whole, draw(chances, 2, 2), -1)
         spans = np.stack([starts, middles, middles, stops], 1)  # (K, 4): A from, to; B from, to
         goes_on = stops.copy()
