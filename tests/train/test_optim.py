@@ -50,6 +50,19 @@ def test_equals_adamw_when_every_row_is_touched() -> None:
     torch.testing.assert_close(ours.last.bias, theirs.last.bias)
 
 
+def test_a_tied_table_is_trained_like_any_other_weight() -> None:
+    ours, theirs = Net(), Net()
+    ours.table.tied = True
+    optimizer, reference = Optimizer(ours, CONFIG), torch_adamw(theirs)
+    assert not optimizer.tables and ours.table.weight.requires_grad and not ours.table.touched_only
+    for ids in ([[3, 5, 3]], [[1, 5, 2]]):
+        for model, step in ((ours, lambda: optimizer.step(1.0)), (theirs, reference.step)):
+            model(torch.tensor(ids)).backward()
+            step()
+        reference.zero_grad()
+    torch.testing.assert_close(ours.table.weight, theirs.table.weight)
+
+
 def test_other_rows_stay_as_they_are() -> None:
     model = Net()
     before = model.table.weight.detach().clone()
