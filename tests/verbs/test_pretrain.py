@@ -96,7 +96,7 @@ def test_it_learns(corpus, tmp_path):
         out=tmp_path / "base",
         **{**QUICK, "steps": 60, "batch_size": 32, "settings": {"held_out": 0.2, "patience": 99}},
     )
-    assert made is not None and made.scores["loss"] < made.content.before["loss"] - 0.3
+    assert made is not None and made.scores["loss"] < made.content.before["loss"] - 0.15
     assert len(made.content.filled) == 10 and all(
         0 < share < 1 for one in made.content.filled for _, share in one.answers
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from zaowu.learn.fill import Filled
 from zaowu.train.stop import Point
 
 
@@ -16,20 +17,6 @@ class Source:
     documents: int
     bytes: int
     weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What the model says about one held-out sentence.
-
-    Masked: `text` holds the mask where one piece was hidden, `truth` is that piece, `answers` the likeliest pieces
-    with their probabilities in [0, 1], the likeliest first. A piece that is equal to `truth` is right.
-    Causal: `text` is the prompt, `truth` how it really went on, `answers` the one pair (continuation, None).
-    """
-
-    text: str
-    truth: str
-    answers: tuple[tuple[str, float | None], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
