@@ -22,7 +22,8 @@ from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plai
 from zaowu.train.diverge import ADVICE, Watch
 from zaowu.train.estimate import pace
 from zaowu.train.feed import Feed, Judge, Judged
-from zaowu.train.optim import Optimizer, rate
+from zaowu.train.optim import Optimizer
+from zaowu.train.schedule import rate
 from zaowu.train.stop import Point, best, reason_to_stop
 from zaowu.trunk import precision
 
@@ -158,6 +159,10 @@ class _Run:
         most = self.config.schedule.tokens
         return self.step >= self.num_steps or (most is not None and self.num_tokens >= most)
 
+    def rate(self, step: int) -> float:
+        """The learning rate at `step`, as a share of its peak."""
+        return rate(step, num_steps=self.num_steps, warmup=self.warmup, shape=self.config.schedule.shape)
+
     def planned_tokens(self) -> float:
         """Tokens from here to the end."""
         return (self.num_steps - self.step) * self.feed.epoch_tokens(0) / self.feed.num_batches(0)
@@ -182,7 +187,7 @@ class _Run:
                 embedder.leaves.clear()  # type: ignore[operator, union-attr]
         else:
             total.backward()
-            norm = optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.warmup))
+            norm = optimizer.step(self.rate(self.step))
             problem = "" if math.isfinite(norm) else "its gradient is no number"
         if problem:
             self.skipped.append([epoch, number])
@@ -218,19 +223,27 @@ class _Run:
 
     def evaluate(self, epoch: int, judge: Judge | None, seconds: float) -> Point:
         judged = Judged() if judge is None else judge(self.model)
-        share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.warmup)
         loss = self.losses_mean
         self.loss_sum = self.loss_count = 0.0
-        lr = share * (self.config.lr or 0.0)
-        return Point(epoch, self.step, loss, lr, seconds, judged.scores, judged.rank, judged.noise)
+        lr = self.rate(self.step - 1) * (self.config.lr or 0.0)
+        return Point(
+            epoch, self.step, loss, lr, seconds, judged.scores, judged.rank, judged.noise, tokens=self.num_tokens
+        )
 
     def reason(self, history: list[Point]) -> str | None:
         planned, epochs = planned_steps(self.feed, self.config), self.config.epochs
         if self.num_steps < planned and self.step >= self.num_steps and history[-1].epoch < (epochs or math.inf):
             return "time limit reached"
-        if self.is_done and (epochs is None or history[-1].epoch < epochs):
-            return f"all {self.step:,} steps done"
-        return reason_to_stop(history, epochs=epochs, patience=self.config.patience)
+        limits = self.config.schedule
+        found = reason_to_stop(
+            history,
+            epochs=epochs,
+            patience=self.config.patience,
+            steps=limits.steps,
+            tokens=limits.tokens,
+            reach=limits.reach,
+        )
+        return found or (f"all {self.step:,} steps done" if self.is_done else None)
 
     def state(self, at: dict[str, int], history: list[Point], start: float) -> dict[str, Any]:
         return at | {

@@ -162,6 +162,8 @@ def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
     """What must not change between an interruption and --resume: the training rows, and the choices that matter."""
     free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
     training = {name: value for name, value in to_plain(config.train).items() if name not in free}
+    for name in ("accumulate", "recompute"):
+        del training["engine"][name]  # how a step is taken, not what it is
     whole = prepared.whole
     order = hashlib.sha256(whole.ids.tobytes() + whole.groups.tobytes())
     order.update(b"" if whole.weights is None else whole.weights.tobytes())
