@@ -159,6 +159,10 @@ def pretrain(
         threads=threads,
         lang=lang,
     )
+    if found is None:  # one part of a corpus is tokenised, and others are not
+        if as_json:
+            print_json(None)
+        return
     if as_json:
         print_json(found.summary())
     else:

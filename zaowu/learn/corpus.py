@@ -14,8 +14,8 @@ from zaowu.batching.shards import Shards
 from zaowu.config import ModelConfig, PretrainConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.inputs import text
+from zaowu.inputs.text import learn_pieces
 from zaowu.inputs.text.codec import Codec
-from zaowu.inputs.text.learn_pieces import learn_pieces
 from zaowu.learn import DEFAULT_TOKENS, Base, choose_device, read_base
 from zaowu.model import Model
 from zaowu.objectives import Objective, Pieces, Recipe, Tally
@@ -85,7 +85,7 @@ def choose_tokens(config: PretrainConfig, base: Base | None, sample: Iterable[st
     """The base's pieces (those that the sample and its scripts need), or pieces learned from the sample."""
     if base is None:
         corpus = config.corpus
-        codec = learn_pieces(sample, kind=corpus.pieces, num_pieces=corpus.num_pieces, causal=is_causal(config))
+        codec = learn_pieces.learn(sample, kind=corpus.pieces, num_pieces=corpus.num_pieces, causal=is_causal(config))
         return Tokens(codec, None)
     codec, kept = Codec.from_folder(base.folder), None
     if config.trim_vocab == "auto":
@@ -114,8 +114,8 @@ def pretrain(
     chosen = objectives.make(objectives.parse(config.objective), recipe)
     assert settings.batch_size
     batch_tokens = settings.batch_size * config.length
-    feed = CorpusFeed(shards, chosen, recipe, batch_tokens=batch_tokens)
-    judged = held_out(shards, chosen, recipe, batch_tokens=batch_tokens, max_tokens=JUDGED_TOKENS)
+    feed = CorpusFeed(shards, chosen, batch_tokens=batch_tokens)
+    judged = held_out(shards, chosen, batch_tokens=batch_tokens, max_tokens=JUDGED_TOKENS)
     source = text.Input(["text"], tokens.codec, max_tokens=config.length)
     trunk = tokens.base.trunk if tokens.base else _fresh_trunk(config)
     model = Model({source.kind: source}, {}, ModelConfig(trunk=trunk), objectives=chosen)
@@ -167,5 +167,3 @@ class HeldOut:
             before = f"{name}_" if scores else ""
             scores |= {f"{before}{metric}": value for metric, value in found.items()}
         return Judged(scores, (-total,))
-
-

@@ -1,4 +1,4 @@
-"""A pre-trained model as a base: a folder in the shape that others open, which `fit --base` and `pretrain --base` take."""
+"""A pre-trained model as a base: a folder that others open, and that `fit --base` and `pretrain --base` take."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zaowu.learn.corpus import Pretrained
 from zaowu.report.pretraining import Pretraining, write as write_report
 from zaowu.run.folder import begin, seal, settle, write_json, writing
 from zaowu.run.save import published_state, token_facts
+from zaowu.train.stop import best
 from zaowu.trunk import families
 
 KIND = "base"
@@ -35,7 +36,7 @@ class Base:
     @property
     def scores(self) -> dict[str, float]:
         """Of the weights that were kept, on held-out documents; empty where there are none."""
-        return self.content.best.valid if self.content.history else {}
+        return best(self.content.history).valid if self.content.history else {}
 
     def summary(self) -> dict[str, Any]:
         """What `--json` prints."""

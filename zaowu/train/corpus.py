@@ -29,8 +29,11 @@ SHARDS, ROWS, BATCHES = (np.uint64(salt) for salt in (0x54A6D5, 0x60E5, 0xBA7C4E
 class Folder(Protocol):
     """What the feed needs of a folder of shards."""
 
-    train: Sequence[Any]
-    valid: Sequence[Any]
+    @property
+    def train(self) -> Sequence[Any]: ...
+
+    @property
+    def valid(self) -> Sequence[Any]: ...
 
     def open(self, entry: Any) -> Shard: ...
 

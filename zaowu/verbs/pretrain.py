@@ -18,7 +18,7 @@ from zaowu.errors import UserError
 from zaowu.inputs.text.codec import FILES, Codec
 from zaowu.learn import choose_device
 from zaowu.learn.corpus import Pretrained, Tokens, check_base, choose_tokens, pretrain as learn
-from zaowu.learn.fill import filled
+from zaowu.learn.fill import GAP, filled
 from zaowu.options import RARE_OF_PRETRAINING, mixture, pretrain_config, rare_settings, seconds, share_of
 from zaowu.progress import note, speaking
 from zaowu.records.corpus import Corpus, documents
@@ -169,8 +169,8 @@ def _pretrain(
     for sentence in corpus.counts.sentences():
         note(sentence)
     note(
-        f"{made_shards.num_tokens('train'):,} tokens of {made_shards.num_documents('train'):,} documents to learn from, "
-        f"{made_shards.num_tokens('valid'):,} tokens of {made_shards.num_documents('valid'):,} held out."
+        f"{made_shards.num_tokens('train'):,} tokens of {made_shards.num_documents('train'):,} documents to learn "
+        f"from, {made_shards.num_tokens('valid'):,} tokens of {made_shards.num_documents('valid'):,} held out."
     )
     checkpoint.identity = _identity(config, made_shards)
     made = learn(made_shards, tokens, config, checkpoint=checkpoint)
@@ -228,9 +228,7 @@ def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
     }
 
 
-def _content(
-    made: Pretrained, shards: Shards, corpus: Corpus, config: PretrainConfig, folder: Path
-) -> Pretraining:
+def _content(made: Pretrained, shards: Shards, corpus: Corpus, config: PretrainConfig, folder: Path) -> Pretraining:
     """What the report says."""
     counts, trunk, training = shards.counts, made.model.config.trunk, made.training
     _, classes, why = shape_for_others(made)
@@ -275,6 +273,7 @@ def _content(
         command=_command(config, folder),
         opens_with=classes,
         no_config=why,
+        mask=GAP,
         notes=tuple(corpus.counts.notes),
     )
 

@@ -12,6 +12,8 @@ from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.train.optim.lamb import Lamb
 from zaowu.train.optim.norms import local, norms
 from zaowu.train.optim.touched import BETAS, EPS, TouchedRows
+from zaowu.train.parallel import current
+from zaowu.train.parallel.shards import spread_as
 from zaowu.trunk.kernels import available
 from zaowu.trunk.kernels.adamw import Update, Updates
 from zaowu.trunk.transformer.linear import Linear
@@ -21,8 +23,9 @@ class Optimizer:
     """AdamW or LAMB over all weights of a model. Biases, norms and gains are neither decayed nor adapted (LAMB).
 
     AdamW on one device takes token tables by touched rows and the rest through a fused kernel, ours or torch's.
-    LAMB, which needs the norm of a whole table, and sharded training (`engine.shard`, also where one rank does it, so
-    that the number of ranks changes nothing) take tables densely. Clipping bounds the norm of all gradients together.
+    Taken densely are tables that the output layer uses too, and all tables by LAMB, which needs their norm, and in
+    sharded training (`engine.shard`, also where one rank does it: the number of ranks changes nothing). Clipping
+    bounds the norm of all gradients together.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
@@ -32,7 +35,7 @@ class Optimizer:
         embeddings = {name: module for name, module in model.named_modules() if isinstance(module, TokenEmbedding)}
         for table in embeddings.values():
             table.touched_only = False
-        self.tables = {} if dense else {name: TouchedRows(table) for name, table in embeddings.items()}
+        self.tables = {name: TouchedRows(table) for name, table in embeddings.items() if not (dense or table.tied)}
         self.named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         self.groups = _groups(self.named, config)
         groups = [{"params": group["params"], "weight_decay": group["weight_decay"]} for group in self.groups]
@@ -47,7 +50,7 @@ class Optimizer:
         self.in_c = not dense and all(weight.dtype == torch.float32 for weight in weights) and available(*weights)
         self.layers = {module.weight: module for module in model.modules() if isinstance(module, Linear)}
         for weight, layer in self.layers.items():
-            layer.defers = self.in_c and weight.requires_grad
+            layer.defers = self.in_c and weight.requires_grad and current().world == 1
 
     def step(self, share: float) -> float:
         """One update at `share` of the peak rate, from the gradients that stand in the weights; clears them.
@@ -74,10 +77,16 @@ class Optimizer:
             for name, (places, gradient) in touched.items():
                 gradient.mul_(shrink)
                 self.tables[name].step(places, gradient, lr=lr, weight_decay=self.config.weight_decay)
+        self.discard()
+        return norm
+
+    def discard(self) -> None:
+        """Lets the gradients go that stand in the weights."""
         self.dense.zero_grad()
         for layer in self.layers.values():
             layer.gradient = None
-        return norm
+        for table in self.tables.values():
+            table.table.leaves.clear()
 
     def _step_in_torch(self, lr: float, shrink: float, gradients: list[Tensor]) -> None:
         if self.config.engine.optimizer == "adamw" and not self.config.engine.shard:
@@ -141,7 +150,11 @@ class Optimizer:
         for name, weight in self.named:
             keys = ("step", "exp_avg", "exp_avg_sq")
             if f"{name}/step" in tensors:
-                self.dense.state[weight] = {key: tensors[f"{name}/{key}"].to(weight.device, copy=True) for key in keys}
+                state = {key: tensors[f"{name}/{key}"] for key in keys}
+                self.dense.state[weight] = {
+                    key: (value if key == "step" else spread_as(value, weight)).to(weight.device, copy=True)
+                    for key, value in state.items()
+                }
         for name, table in self.tables.items():
             for key in ("first", "second", "steps"):
                 getattr(table, key).copy_(tensors[f"{name}/{key}"])

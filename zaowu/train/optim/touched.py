@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from zaowu.inputs.text.embedder import TokenEmbedding
+from zaowu.train.parallel import current
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -21,19 +22,27 @@ class TouchedRows:
     """
 
     def __init__(self, table: TokenEmbedding) -> None:
-        self.table = table
+        self.table, self.ranks = table, current()
         table.weight.requires_grad_(False)
         table.touched_only = True
         self.first, self.second = _zeros(table.weight), _zeros(table.weight)  # (V, D)
         self.steps = torch.zeros(len(table.weight), dtype=torch.int32, device=table.weight.device)
 
     def gather(self) -> tuple[Tensor, Tensor] | None:
-        """Rows (U,) and their gradients (U, D), summed over the step's micro-batches; the leaves are released."""
+        """Rows (U,) and their gradients (U, D), summed over the step's micro-batches; the leaves are released.
+
+        With ranks the sum of all their rows, divided by their number, as DDP does it for the other weights.
+        """
         leaves = [(rows, leaf.grad) for rows, leaf in self.table.leaves if leaf.grad is not None]
         self.table.leaves.clear()
-        if not leaves:
+        if self.ranks.world > 1:
+            weight = self.table.weight
+            none = torch.zeros(0, dtype=torch.long, device=weight.device), weight.detach()[:0]
+            rows, parts = (torch.cat(own) for own in zip(none, *leaves, strict=True))
+            leaves = [self.ranks.rows(rows, parts / self.ranks.world)]
+        elif not leaves:
             return None
-        if len(leaves) == 1:
+        elif len(leaves) == 1:
             return leaves[0]
         rows, places = torch.unique(torch.cat([rows for rows, _ in leaves]), return_inverse=True)
         gradient = leaves[0][1].new_zeros(len(rows), leaves[0][1].shape[1])
