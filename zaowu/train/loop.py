@@ -63,7 +63,7 @@ def train(
     """
     whole, device = model, next(model.parameters()).device
     model = sharded(whole) if config.engine.shard and current().world > 1 else whole
-    optimizer = Optimizer(model, config)
+    optimizer = Optimizer(model, config, ranks=current())
     run = _Run(model, feed, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
     every = config.schedule.evaluate_steps

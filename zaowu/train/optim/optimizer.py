@@ -12,7 +12,7 @@ from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.train.optim.lamb import Lamb
 from zaowu.train.optim.norms import local, norms
 from zaowu.train.optim.touched import BETAS, EPS, TouchedRows
-from zaowu.train.parallel import current
+from zaowu.train.parallel import ALONE, Ranks
 from zaowu.train.parallel.shards import spread_as
 from zaowu.trunk.kernels import available
 from zaowu.trunk.kernels.adamw import Update, Updates
@@ -28,14 +28,16 @@ class Optimizer:
     bounds the norm of all gradients together.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, config: TrainConfig, *, ranks: Ranks = ALONE) -> None:
         assert config.lr is not None
         self.config = config
         dense = config.engine.shard or config.engine.optimizer == "lamb"
         embeddings = {name: module for name, module in model.named_modules() if isinstance(module, TokenEmbedding)}
         for table in embeddings.values():
             table.touched_only = False
-        self.tables = {name: TouchedRows(table) for name, table in embeddings.items() if not (dense or table.tied)}
+        self.tables = {
+            name: TouchedRows(table, ranks=ranks) for name, table in embeddings.items() if not (dense or table.tied)
+        }
         self.named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         self.groups = _groups(self.named, config)
         groups = [{"params": group["params"], "weight_decay": group["weight_decay"]} for group in self.groups]
@@ -50,7 +52,7 @@ class Optimizer:
         self.in_c = not dense and all(weight.dtype == torch.float32 for weight in weights) and available(*weights)
         self.layers = {module.weight: module for module in model.modules() if isinstance(module, Linear)}
         for weight, layer in self.layers.items():
-            layer.defers = self.in_c and weight.requires_grad and current().world == 1
+            layer.defers = self.in_c and weight.requires_grad and ranks.world == 1
 
     def step(self, share: float) -> float:
         """One update at `share` of the peak rate, from the gradients that stand in the weights; clears them.

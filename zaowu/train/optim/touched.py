@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zaowu.inputs.text.embedder import TokenEmbedding
-from zaowu.train.parallel import current
+from zaowu.train.parallel import ALONE, Ranks
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -21,8 +21,8 @@ class TouchedRows:
     Source: Loshchilov and Hutter 2019, algorithm 2; lazy moments as in Kingma's sparse Adam, counts kept per row.
     """
 
-    def __init__(self, table: TokenEmbedding) -> None:
-        self.table, self.ranks = table, current()
+    def __init__(self, table: TokenEmbedding, *, ranks: Ranks = ALONE) -> None:
+        self.table, self.ranks = table, ranks
         table.weight.requires_grad_(False)
         table.touched_only = True
         self.first, self.second = _zeros(table.weight), _zeros(table.weight)  # (V, D)

@@ -9,6 +9,6 @@ chance hangs on records and not on generators. So a step gives the same weights 
 rounding. Nothing heavy is imported where there is one process.
 """
 
-from zaowu.train.parallel.ranks import ALONE, Ranks, current, joined, restarted
+from zaowu.train.parallel.ranks import ALONE, Ranks, current, joined
 
-__all__ = ["ALONE", "Ranks", "current", "joined", "restarted"]
+__all__ = ["ALONE", "Ranks", "current", "joined"]

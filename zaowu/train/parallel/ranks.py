@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from zaowu.errors import Stopped, UserError, shorten
 from zaowu.progress import note, speaking
 
 PATIENCE = timedelta(minutes=30)  # for a rank that has more to do than others between two steps
+_waits = count()  # the same on every rank
 FAILED = "zaowu failed"  # in torchrun's store: how many ranks did
 
 
@@ -30,6 +34,11 @@ class Ranks:
     def is_first(self) -> bool:
         """Whether this is the one that prints and writes."""
         return self.rank == 0
+
+    @property
+    def restarted(self) -> bool:
+        """Whether torchrun started the ranks again after a failure (`--max-restarts`): then a run goes on."""
+        return started_by_torchrun() and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
     def sums(self, *values: float) -> list[float]:
         """Each value added up over the ranks."""
@@ -63,8 +72,14 @@ class Ranks:
         return self.texts(text if self.is_first else "")[0]
 
     def wait(self) -> None:
-        """Until all are here."""
-        self.sums(0.0)
+        """Until all are here, however long that takes: torchrun ends those that wait for one that failed."""
+        if self.world == 1:
+            return
+        store, name, pause = _store(), f"zaowu waits {next(_waits)}", 0.01
+        store.add(name, 1)
+        while store.add(name, 0) < self.world:
+            time.sleep(pause)
+            pause = min(1.0, 1.5 * pause)
 
     def rows(self, rows: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Touched rows (U,) of a table and their gradients (U, D) of all ranks, below one another.
@@ -100,11 +115,6 @@ def current() -> Ranks:
 
 def started_by_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def restarted() -> bool:
-    """Whether torchrun started the ranks again after a failure (`--max-restarts`): then a run goes on."""
-    return started_by_torchrun() and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
 
 @contextmanager
@@ -157,10 +167,15 @@ def _join(device: str) -> Ranks:
     return ranks
 
 
+def _store() -> Any:
+    """What the ranks found one another by; it is torchrun's and outlives each of them."""
+    return distributed.distributed_c10d._get_default_store()
+
+
 def _is_first_to_fail() -> bool:
     """Told by torchrun's store, which outlives its ranks. Where that cannot be asked, better twice than never."""
     try:
-        return distributed.distributed_c10d._get_default_store().add(FAILED, 1) == 1
+        return bool(_store().add(FAILED, 1) == 1)
     except (RuntimeError, ValueError):
         return True
 

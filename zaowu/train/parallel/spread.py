@@ -83,9 +83,7 @@ class Passes:
         self.ddp = self.ranks.world > 1 and not model.is_sharded
         self.losses: nn.Module = Losses(model, among_ranks=self.ranks.world > 1)
         if self.ddp:
-            self.losses = nn.parallel.DistributedDataParallel(
-                self.losses, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
+            self.losses = nn.parallel.DistributedDataParallel(self.losses, gradient_as_bucket_view=True)
 
     def __call__(self, batch: Batch) -> float | None:
         """Leaves the gradients of the loss where an optimizer looks for them; returns this rank's part of the loss.
