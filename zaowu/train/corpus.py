@@ -153,7 +153,8 @@ class CorpusFeed:
 def batches_of(plan: Plan, *, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Rows of similar length in random order, each batch an index array of at most `batch_tokens` real tokens.
 
-    A longer row goes alone. Buckets are sorted up and down in turn, so the batch on the border of two wastes nothing.
+    A longer row goes alone; only the last batch of a shard may be smaller. Buckets are sorted up and down in turn: the
+    batch on the border of two would else pad many short rows to the longest.
     """
     if not len(plan):
         return []
