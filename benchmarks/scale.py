@@ -87,7 +87,7 @@ def one_shape(*, batch: int, length: int, width: int, steps: int, threads: int) 
     from zaowu.inputs.text.codec import Codec
     from zaowu.model import Model
     from zaowu.targets.category import Category
-    from zaowu.train.loop import Part, train
+    from zaowu.train.labelled import Part, train
 
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)

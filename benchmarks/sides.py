@@ -105,7 +105,7 @@ class Sides:
 
     def train_ours(self, number: int) -> list[float]:
         """Zaowu's own loop; only the ends of its optimizer steps are noted."""
-        from zaowu.train.loop import Part, train
+        from zaowu.train.labelled import Part, train
 
         part_of = self.records.take(np.sort(self.chosen(number)))
         part = Part(

@@ -17,7 +17,7 @@ class PositionConfig:
     """How a token knows its place: a learned vector, a fixed sinusoid, or a rotation of queries and keys."""
 
     kind: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
-    max_positions: int = 512  # learned only: rows of the table
+    max_positions: int = 512  # learned: rows of the table; else only a promise to other libraries
     base: float = 10000.0  # sinusoidal and rotary: longest wavelength / 2 pi
 
 
@@ -26,7 +26,12 @@ class AttentionConfig:
     num_heads: int = 4
     num_groups: int = 0  # key/value heads; 0 = as many as num_heads
     dropout: float = 0.0
-    bias: bool = True
+    bias: bool = True  # of queries, keys and values
+    output_bias: bool | None = None  # None = as bias
+
+    @property
+    def has_output_bias(self) -> bool:
+        return self.bias if self.output_bias is None else self.output_bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class TrunkConfig:
     dim: int = 256
     num_layers: int = 4
     ffn_dim: int = 1024
+    ffn_bias: bool = True
     activation: Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu"] = "gelu"
     norm: Literal["layer", "rms", "none"] = "layer"
     norm_place: Literal["after", "before"] = "after"
@@ -55,6 +61,27 @@ class ModelConfig:
 
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
     head: Literal["mean", "first"] = "mean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How long training goes on and how its rate moves; what is None sets no limit. `TrainConfig` has the others."""
+
+    shape: Literal["linear", "cosine", "wsd"] = "linear"  # of the rate after its rise
+    steps: int | None = None
+    tokens: int | None = None
+    evaluate_steps: int | None = None  # None: at the end of each epoch
+    reach: float | None = None  # validation loss at which training is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How a step is computed; none of it changes what is learned beyond rounding, but the optimizer."""
+
+    optimizer: Literal["adamw", "lamb"] = "adamw"
+    accumulate: int = 1  # micro-batches of one step
+    recompute: bool = False  # activations are made again for the gradient instead of kept
+    shard: bool = False  # weights, gradients and moments are divided among the ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +105,8 @@ class TrainConfig:
     time_limit: float | None = None  # seconds
     checkpoint_steps: int | None = None  # None: every five minutes
     keep: int = 1  # checkpoints
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +143,41 @@ class FitConfig:
     data: DataConfig = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     head: Literal["mean", "first"] = "mean"
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """How raw text is read, cleaned, held out, cut into pieces and tokenised before pre-training."""
+
+    text_column: str | None = None  # of .jsonl and .parquet; None: "text", "content" and their like
+    document_column: str | None = None  # rows in a row with equal values are one document; None: "document" if there
+    held_out: float = 0.01  # share of the documents
+    duplicates: Literal["remove", "keep"] = "remove"  # paragraphs with equal words
+    near_duplicates: bool = False  # paragraphs with nearly equal words are removed too
+    memory_mb: float = 1000  # that near duplicates may take
+    whole_word: bool = False  # keep where words start
+    pieces: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
+    num_pieces: int = 8000
+    sample_mb: float = 32  # of text from which the pieces are learned
+    shard_tokens: int = 1 << 23
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Everything that `zaowu pretrain` can be told, as it is saved in a base and compared by --resume.
+
+    `train.batch_size` counts rows of `length` tokens; a batch holds as many shorter ones as fill these.
+    """
+
+    sources: tuple[str, ...] = ()
+    mix: dict[str, float] = field(default_factory=dict)  # source -> how often it is seen in an epoch; 1 if not named
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    objective: Literal["mlm+nsp", "mlm", "mlm+sop", "causal"] = "mlm+nsp"
+    base: str = "none"  # to go on from
+    size: str = "small"  # from scratch only
+    trim_vocab: Literal["auto", "off"] = "auto"  # of a base
+    length: int = 128  # tokens of a row, special pieces included
     train: TrainConfig = field(default_factory=TrainConfig)
 
 

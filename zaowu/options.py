@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig, from_plain
+from zaowu.config import (
+    CorpusConfig,
+    DataConfig,
+    EngineConfig,
+    FitConfig,
+    PretrainConfig,
+    ScheduleConfig,
+    TextConfig,
+    TrainConfig,
+    from_plain,
+)
 from zaowu.errors import UserError, nearest, shorten
 
 RARE = {
@@ -21,7 +31,18 @@ RARE = {
     "max_tokens": "of one window of a long text",
     "num_pieces": "of a vocabulary from scratch",
 }
-WHOLE = ("patience", "checkpoint_steps", "max_tokens", "num_pieces")
+RARE_OF_PRETRAINING = {
+    "warmup": "share of all steps in which the rate rises",
+    "weight_decay": "of matrices",
+    "clip": "bound of the gradient's norm",
+    "patience": "evaluations without a gain before stopping",
+    "evaluate_steps": "steps between two evaluations on held-out documents",
+    "checkpoint_steps": "steps between two checkpoints, in place of five minutes",
+    "held_out": "share of the documents that nothing is learned from",
+    "sample_mb": "of text from which the pieces are learned",
+    "shard_tokens": "tokens of one file of the tokenised corpus",
+}
+WHOLE = ("evaluate_steps", "shard_tokens", "patience", "checkpoint_steps", "max_tokens", "num_pieces")
 RANGES = {
     "epochs": (1, 10_000),
     "batch_size": (1, 65_536),
@@ -39,25 +60,38 @@ RANGES = {
     "keep": (1, 1000),
     "max_tokens": (8, 1_000_000),
     "num_pieces": (100, 1_000_000),
+    "vocab_size": (100, 1_000_000),
+    "length": (8, 1_000_000),
+    "steps": (1, 10**9),
+    "tokens": (1, 10**15),
+    "evaluate_steps": (1, 10**9),
+    "reach": (0, 1000),
+    "accumulate": (1, 65_536),
+    "held_out": (0, 0.5),
+    "memory_mb": (1, 1e9),
+    "sample_mb": (0.001, 1e6),
+    "shard_tokens": (1000, 2**40),
 }
 UNITS = {"s": 1, "m": 60, "h": 3600}
 OF_THE_MACHINE = ("device", "threads")  # may differ where a run is repeated
 SINGULAR = {"columns": "column", "slices": "slice"}  # flags that may be given several times
 
 
-def rare_settings(settings: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
-    """`--set name=value` options as typed values. Raises UserError for a name that is not on the list."""
+def rare_settings(
+    settings: Mapping[str, Any] | Sequence[str], *, rare: Mapping[str, str] = RARE, verb: str = "fit"
+) -> dict[str, Any]:
+    """`--set name=value` options as typed values. Raises UserError for a name that is not on the list `rare`."""
     pairs = dict(settings) if isinstance(settings, Mapping) else {}
     if not isinstance(settings, Mapping):
         for option in settings:
             name, equals, value = option.partition("=")
             if not equals:
-                raise UserError(f"--set: expected NAME=VALUE, got '{option}'. 'zaowu fit --settings' lists them.")
+                raise UserError(f"--set: expected NAME=VALUE, got '{option}'. 'zaowu {verb} --settings' lists them.")
             pairs[name.strip()] = value.strip()
     found: dict[str, Any] = {}
     for name, value in pairs.items():
-        if name not in RARE:
-            raise UserError(f"--set: there is no setting '{name}'.{nearest(name, RARE)} See 'zaowu fit --settings'.")
+        if name not in rare:
+            raise UserError(f"--set: there is no setting '{name}'.{nearest(name, rare)} See 'zaowu {verb} --settings'.")
         try:
             found[name] = int(value) if name in WHOLE else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -78,6 +112,61 @@ def fit_config(
         _check_words(kind, values)
         _check_ranges(values)
     return from_plain(FitConfig, choices, where="fit")
+
+
+def pretrain_config(
+    choices: dict[str, Any],
+    corpus: dict[str, Any],
+    train: dict[str, Any],
+    schedule: dict[str, Any],
+    engine: dict[str, Any],
+    rare: dict[str, Any],
+) -> PretrainConfig:
+    """Every choice of `zaowu pretrain` checked: types, words and ranges. Raises UserError naming the flag."""
+    homes = {"held_out": corpus, "sample_mb": corpus, "shard_tokens": corpus, "evaluate_steps": schedule}
+    for name, value in rare.items():
+        homes.get(name, train)[name] = value
+    parts: tuple[tuple[type, dict[str, Any]], ...] = (
+        (PretrainConfig, choices),
+        (CorpusConfig, corpus),
+        (TrainConfig, train),
+        (ScheduleConfig, schedule),
+        (EngineConfig, engine),
+    )
+    for kind, values in parts:
+        _check_words(kind, values)
+        _check_ranges(values)
+    train = {**train, "schedule": schedule, "engine": engine}
+    return from_plain(PretrainConfig, {**choices, "corpus": corpus, "train": train}, where="pretrain")
+
+
+def mixture(pairs: Mapping[str, float] | Sequence[str], sources: Sequence[str]) -> dict[str, float]:
+    """`--mix SOURCE=2` options as source -> weight. Raises UserError for a source that is not among `sources`."""
+    found: dict[str, float] = dict(pairs) if isinstance(pairs, Mapping) else {}
+    for pair in () if isinstance(pairs, Mapping) else pairs:
+        source, equals, weight = pair.rpartition("=")
+        try:
+            found[source] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UserError(f"--mix: expected SOURCE=WEIGHT, got '{shorten(pair)}'.")
+    for source, share in found.items():
+        if source not in sources:
+            raise UserError(f"--mix: '{shorten(source)}' is not one of the sources.{nearest(source, sources)}")
+        if not 0 <= share <= 1000:
+            raise UserError(f"--mix {source}: expected a weight from 0 to 1,000, got {share:g}.")
+    return found
+
+
+def share_of(part: str | None) -> tuple[int, int] | None:
+    """`3/8` -> (2, 8): the third of eight, counted from 0. Raises UserError for anything else."""
+    if part is None:
+        return None
+    shape = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", part)
+    if not shape or not 1 <= int(shape[1]) <= int(shape[2]):
+        raise UserError(f"--part: expected i/n with i from 1 to n, such as 3/8, got '{part}'.")
+    return int(shape[1]) - 1, int(shape[2])
 
 
 def checked(config: FitConfig) -> FitConfig:
@@ -122,7 +211,8 @@ def refuse_beside_like(config: FitConfig) -> None:
 
 def _flag(name: str) -> str:
     """What a person types for a field of the configs."""
-    return f"--set {name}" if name in RARE else f"--{SINGULAR.get(name, name).replace('_', '-')}"
+    rare = name in RARE or name in RARE_OF_PRETRAINING
+    return f"--set {name}" if rare else f"--{SINGULAR.get(name, name).replace('_', '-')}"
 
 
 def seconds(limit: str | float | None) -> float | None:

@@ -9,7 +9,7 @@ from test_loop import CONFIG, make_model, make_part, weights
 from zaowu.errors import UserError
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.diverge import WINDOW, Watch
-from zaowu.train.loop import train
+from zaowu.train.labelled import train
 
 
 def planted(monkeypatch, model, steps, value):

@@ -11,13 +11,14 @@ from zaowu.config import AttentionConfig, ModelConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.inputs.text import Input
 from zaowu.model import Model
-from zaowu.targets import LossSum
+from zaowu.targets import LossSum, sum_losses
 from zaowu.targets.category import Category
 from zaowu.targets.number import Number
 from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
-from zaowu.train.loop import Part, sum_losses, train
-from zaowu.train.optim import rate
+from zaowu.train.feed import Judge
+from zaowu.train.labelled import LabelledFeed, Part, item_ids, train
+from zaowu.train.schedule import rate
 
 WORDS = {"ball": "sport", "goal": "sport", "team": "sport", "chip": "tech", "code": "tech", "data": "tech"}
 CONFIG = TrainConfig(epochs=4, batch_size=8, lr=3e-3, warmup=0.06, patience=9, seed=1)
@@ -97,7 +98,7 @@ def test_the_best_weights_are_kept_not_the_last(monkeypatch: pytest.MonkeyPatch)
     seen = []
     scores = iter([0.5, 0.9, 0.6, 0.7])
 
-    def scored(run: loop._Run, epoch: int, valid: Part, seconds: float) -> loop.Point:
+    def scored(run: loop._Run, epoch: int, judge: Judge, seconds: float) -> loop.Point:
         seen.append(weights(run.model))
         score = next(scores)
         return loop.Point(epoch, run.step, 1.0, 0.1, seconds, {"macro_f1": score}, rank=(score, -1.0))
@@ -186,7 +187,7 @@ def test_the_loss_is_divided_once_and_nothing_counted_is_nothing() -> None:
 
 
 def test_windows_of_one_record_have_their_own_chance() -> None:
-    ids = loop.item_ids(np.array([5, 5, 5, 9], np.uint64), np.array([0, 0, 0, 1]))
+    ids = item_ids(np.array([5, 5, 5, 9], np.uint64), np.array([0, 0, 0, 1]))
     assert len(set(ids.tolist())) == 4
     assert ids[0] == 5
     assert ids[3] == 9
@@ -234,9 +235,8 @@ def test_a_record_of_weight_zero_teaches_nothing_and_one_of_weight_two_counts_tw
                 labels={"kind": [part.labels["kind"][place] for place in places]},
                 ids=part.ids[places],
             )
-        run = loop._Run(model, source, given, CONFIG)
-        index = np.arange(len(given.items))
-        total = sum_losses(model.loss(run.batch(index)))
+        feed = LabelledFeed(source, given, model.targets, batch_size=len(given.items), seed=0)
+        total = sum_losses(model.loss(feed.batch(0, 0)))
         total.backward()
         results.append((float(total.detach()), model.heads[0].weight.grad.clone()))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)

@@ -31,9 +31,11 @@ from zaowu.cli.flags import (
     Long,
     OnBadRow,
     Out,
+    Overwrite,
     Precision,
     Quiet,
     Rate,
+    Resume,
     Seed,
     Settings,
     Size,
@@ -46,6 +48,7 @@ from zaowu.cli.flags import (
     Valid,
     Weight,
 )
+from zaowu.cli.pretrain import pretrain
 from zaowu.cli.show import bug, fail, print_json, print_table, show_note, usage
 from zaowu.errors import Stopped, UserError
 
@@ -60,6 +63,7 @@ app = typer.Typer(
 bases_app = typer.Typer(help="Pretrained encoders: which there are, and which are here.", invoke_without_command=True)
 app.add_typer(bases_app, name="bases")
 app.add_typer(estimate_app, name="estimate")
+app.command()(pretrain)
 
 
 def _version(wanted: bool) -> None:
@@ -113,8 +117,8 @@ def fit(
         bool, typer.Option("--settings", help="List the rare settings and stop.", is_eager=True, callback=_settings)
     ] = False,
     like: Annotated[Path | None, typer.Option(help="Repeat the choices of this run.", rich_help_panel=COMMON)] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.", rich_help_panel=COMMON)] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing run.", rich_help_panel=COMMON)] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -347,7 +351,12 @@ def bases_fetch(name: Annotated[str, typer.Argument(help="A name of 'zaowu bases
 
 
 def main() -> None:
-    """Runs a command; turns what went wrong into one sentence and an exit code."""
+    """Runs a command; turns what went wrong into one sentence and an exit code.
+
+    Of the processes that torchrun starts, the first one prints.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     try:
         code = app(standalone_mode=False, prog_name="zaowu")
     except UserError as error:

@@ -46,6 +46,8 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A rare setting, NAME=VALUE.", rich_help_panel=TRAINING, metavar="NAME=VALUE"),
 ]
+Resume = Annotated[bool, typer.Option(help="Go on with an interrupted run.", rich_help_panel=COMMON)]
+Overwrite = Annotated[bool, typer.Option(help="Replace an existing run.", rich_help_panel=COMMON)]
 Out = Annotated[Path | None, typer.Option(help="Where the result goes.", rich_help_panel=COMMON)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.", rich_help_panel=COMMON)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=COMMON)]

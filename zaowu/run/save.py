@@ -103,6 +103,8 @@ def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def one_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The last layers of all targets as one, below one another in their order."""
     places = sorted({int(name.split(".")[1]) for name in state if name.startswith("heads.")})
+    if not places:  # pre-trained, for no answer yet
+        return state
     whole = {
         f"head.{part}": torch.cat([state[f"heads.{place}.{part}"] for place in places]) for part in ("weight", "bias")
     }

@@ -29,8 +29,11 @@ SHARDS, ROWS, BATCHES = (np.uint64(salt) for salt in (0x54A6D5, 0x60E5, 0xBA7C4E
 class Folder(Protocol):
     """What the feed needs of a folder of shards."""
 
-    train: Sequence[Any]
-    valid: Sequence[Any]
+    @property
+    def train(self) -> Sequence[Any]: ...
+
+    @property
+    def valid(self) -> Sequence[Any]: ...
 
     def open(self, entry: Any) -> Shard: ...
 
@@ -76,11 +79,15 @@ class CorpusFeed:
         place, number = self._find(epoch, number)
         return int(self.tokens_of(epoch, place)[number])
 
+    def epoch_tokens(self, epoch: int) -> int:
+        """Real tokens of all its batches."""
+        return sum(int(self.tokens_of(epoch, place).sum()) for place in range(len(self.entries)))
+
     def named(self, epoch: int, number: int) -> str:
         """The rows of that batch, for one sentence."""
         place, number = self._find(epoch, number)
         rows = ", ".join(str(row + 1) for row in sorted(self.opened(epoch, place).batches[number])[:8])
-        return f"Rows {rows}, ... of {self.side} shard {place + 1} of {len(self.entries)}"
+        return f"rows {rows}, ... of {self.side} shard {place + 1} of {len(self.entries)}"
 
     def batch(self, epoch: int, number: int) -> Batch:
         """That batch, on the CPU. Raises IndexError beyond the epoch's end."""

@@ -6,49 +6,28 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from zaowu.batching.batch import Batch, collate
-from zaowu.batching.order import chance, train_batches
 from zaowu.config import TrainConfig
 from zaowu.errors import Stopped, UserError
-from zaowu.evaluate.predict import predict
-from zaowu.inputs import Item
 from zaowu.model import Model
 from zaowu.progress import Bar, note
-from zaowu.targets import answered, noise, rank
 from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plain
 from zaowu.train.diverge import ADVICE, Watch
 from zaowu.train.estimate import pace
-from zaowu.train.optim import Optimizer, rate
+from zaowu.train.feed import Feed, Judge, Judged
+from zaowu.train.optim import Optimizer
+from zaowu.train.parallel import current
+from zaowu.train.parallel.spread import Passes, give_back, sharded
+from zaowu.train.schedule import rate
 from zaowu.train.stop import Point, best, reason_to_stop
 from zaowu.trunk import precision
 
 CHECKPOINT_EVERY_S = 300.0
 STOPPED = "stopped with Ctrl-C"
-
-
-@dataclass(frozen=True)
-class Part:
-    """N records made ready for the model. labels: target column -> N labels as they were read; ids: (N,) uint64.
-
-    weights: (N,) float32 of the loss; None = all weigh the same.
-    """
-
-    items: Sequence[Item]
-    labels: Mapping[str, Sequence[Any]]
-    ids: np.ndarray
-    weights: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass
@@ -70,23 +49,24 @@ class Training:
 
 def train(
     model: Model,
-    source: Any,
-    part: Part,
-    valid: Part | None,
+    feed: Feed,
+    judge: Judge | None,
     config: TrainConfig,
     *,
     checkpoint: Checkpoint | None = None,
     label: str = "training",
 ) -> Training:
-    """Trains `model` in place on `part` and leaves the weights of the best evaluation in it, and its precision.
+    """Trains `model` in place on `feed` and leaves the weights of the best evaluation in it, and its precision.
 
-    source: the `Input` that made the items. valid: records that choose the epoch, or None to keep the last.
+    judge: scores the model and so chooses among the evaluations, or None to keep the last weights.
     checkpoint: where an interrupted run is kept, and continued from when it exists.
     """
-    assert config.epochs and config.batch_size and config.lr and config.warmup is not None
-    run = _Run(model, source, part, config)
+    whole, device = model, next(model.parameters()).device
+    model = sharded(whole) if config.engine.shard and current().world > 1 else whole
+    optimizer = Optimizer(model, config, ranks=current())
+    run = _Run(model, feed, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
-    optimizer = Optimizer(model, config)
+    every = config.schedule.evaluate_steps
 
     def go_back(newest: Checkpoint) -> None:
         nonlocal kept, epoch, number
@@ -100,54 +80,65 @@ def train(
             at = {"epoch": epoch, "batch": number}
             checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
 
-    if checkpoint and checkpoint.exists:
+    def is_saved() -> bool:
+        return checkpoint is not None and bool(run.ranks.told("yes" if checkpoint.exists else ""))
+
+    def evaluate() -> None:
+        nonlocal kept
+        point = run.evaluate(epoch, judge, time.monotonic() - start)
+        training.history.append(point)
+        _say(point, config)
+        if best(training.history) is point and judge is not None:
+            kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        training.reason = training.reason or run.reason(training.history) or ""
+
+    if checkpoint and is_saved():
         go_back(checkpoint)
         note(f"Going on from epoch {epoch + 1}, step {run.step}.")
     start = time.monotonic() - run.seconds_before
-    clock = _Due(config.checkpoint_steps)
     model.train()
-    precision.use(model, precision.choose(config.precision, next(model.parameters()).device))
-    bar = Bar(label, run.planned_tokens(epoch, number))
-    with _interruptible() as interrupted, bar:
-        while epoch < config.epochs and not training.reason:
-            batches = run.batches(epoch)
-            while number < len(batches) and not interrupted.times and run.step < run.num_steps:
-                loss = run.take_step(batches[number], optimizer, epoch, number)
+    for each in {model, whole}:
+        precision.use(each, precision.choose(config.precision, device))
+    bar = Bar(label, run.planned_tokens())
+    with _interruptible() as run.pressed, bar:
+        while not training.reason:
+            while number < feed.num_batches(epoch) and not (run.is_interrupted or run.is_done or training.reason):
+                loss = run.take_step(optimizer, epoch, number)
                 number += 1
                 bar.advance(run.last_tokens, "" if loss is None else f"loss {loss:.3f}")
                 if loss is None:
                     if run.watch.refused():
                         raise UserError(f"Training diverged: three batches in a row could not be learned; {ADVICE}.")
-                    if checkpoint and checkpoint.exists:
+                    if checkpoint and is_saved():
                         skipped, refused = run.skipped, run.watch.in_a_row
                         go_back(checkpoint)
                         run.skipped, run.watch.in_a_row = skipped, refused
                         note(f"Back at step {run.step}, the last checkpoint.")
-                        batches = run.batches(epoch)
                     continue
                 run.fit_to_limit(bar, start)
-                if clock.is_due():
+                if every and run.step % every == 0 and not run.is_done:
+                    evaluate()
+                if run.is_due:
+                    run.is_due = False
                     save()
-            if interrupted.times:
+            if run.is_interrupted:
                 training.reason = STOPPED
                 save()  # before the evaluation below, so that going on is as if nothing had happened
-                interrupted.saved = True
-                if interrupted.times > 1:
+                run.pressed.saved = True
+                if run.pressed.times > 1:
                     raise Stopped
                 if training.history:
                     break
+            if training.reason and training.reason != STOPPED:
+                break
             epoch, number = epoch + 1, 0
-            point = run.evaluate(epoch, valid, time.monotonic() - start)
-            training.history.append(point)
-            _say(point, config.epochs)
-            if best(training.history) is point and valid is not None:
-                kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-            training.reason = training.reason or run.reason(training.history) or ""
+            if not every or run.is_done or run.is_interrupted:
+                evaluate()
     optimizer.release()
-    if kept is not None:
+    if model is not whole:
+        give_back(model, whole, kept, device)
+    elif kept is not None:
         model.load_state_dict(kept)
-    for embedder in model.embedders.values():
-        embedder.leaves.clear()  # type: ignore[operator, union-attr]
     training.num_steps, training.num_tokens, training.num_items = run.step, run.num_tokens, run.num_items
     training.seconds, training.stopped = time.monotonic() - start, training.reason == STOPPED
     return training
@@ -156,84 +147,79 @@ def train(
 class _Run:
     """The moving parts of one training run: where it stands, and how one step is taken."""
 
-    def __init__(self, model: Model, source: Any, part: Part, config: TrainConfig) -> None:
-        self.model, self.source, self.part, self.config = model, source, part, config
-        self.lengths = np.array([item.length for item in part.items])
-        self.records = np.array([item.record for item in part.items])
-        self.shares = np.array([item.share for item in part.items], np.float32)
-        self.ids = item_ids(part.ids[self.records], self.records)
-        if part.weights is not None:
-            self.shares = self.shares * part.weights[self.records]
-        self.answers = {name: target.features(part.labels[name]) for name, target in model.targets.items()}
-        assert config.epochs and config.batch_size and config.warmup is not None
+    def __init__(self, model: Model, feed: Feed, config: TrainConfig) -> None:
+        assert config.lr and config.warmup is not None
+        self.model, self.feed, self.config = model, feed, config
+        self.ranks, self.passes = current(), Passes(model, accumulate=config.engine.accumulate)
         self.warmup = config.warmup
-        self.num_steps = config.epochs * -(-len(part.items) // config.batch_size)
+        self.num_steps = planned_steps(feed, config)
         self.step = self.num_tokens = self.num_items = self.last_tokens = 0
         self.loss_sum = self.loss_count = 0.0
         self.seconds_before = 0.0
         self.pace, self.announced = pace.Pace(), False
         self.watch, self.skipped = Watch(), list[list[int]]()  # [epoch, batch] of those that were left out
+        self.clock, self.is_due = _Due(config.checkpoint_steps), False
+        self.pressed, self.heard = _Pressed(), False  # here; on any rank
 
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        assert self.config.batch_size
-        return train_batches(
-            self.lengths, self.ids, batch_size=self.config.batch_size, seed=self.config.seed, epoch=epoch
-        )
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left to take."""
+        most = self.config.schedule.tokens
+        return self.step >= self.num_steps or (most is not None and self.num_tokens >= most)
 
-    def planned_tokens(self, epoch: int, batch: int) -> float:
+    def rate(self, step: int) -> float:
+        """The learning rate at `step`, as a share of its peak."""
+        return rate(step, num_steps=self.num_steps, warmup=self.warmup, shape=self.config.schedule.shape)
+
+    def planned_tokens(self) -> float:
         """Tokens from here to the end."""
-        assert self.config.epochs
-        done = sum(int(self.lengths[index].sum()) for index in self.batches(epoch)[:batch]) if batch else 0
-        return float((self.config.epochs - epoch) * self.lengths.sum() - done)
+        return (self.num_steps - self.step) * self.feed.epoch_tokens(0) / self.feed.num_batches(0)
 
-    def batch(self, index: np.ndarray) -> Batch:
-        records = self.records[index]
-        answers = {name: own[records] for name, own in self.answers.items()}
-        return collate(
-            self.source.kind,
-            [self.part.items[i].features for i in index],
-            self.source.specs,
-            targets=answers,
-            target_mask={name: answered(own) for name, own in answers.items()},
-            weights=self.shares[index],
-            index=records,
-        ).to(next(self.model.parameters()).device)
-
-    def take_step(self, index: np.ndarray, optimizer: Optimizer, epoch: int, number: int) -> float | None:
-        """One optimizer step on the items at `index`, the batch `number` of the epoch; returns its loss.
+    def take_step(self, optimizer: Optimizer, epoch: int, number: int) -> float | None:
+        """One optimizer step on the batch `number` of the epoch; returns its loss.
 
         None: the batch was left out, because its loss is wild or its gradient no number; it is named.
         """
-        self.last_tokens = int(self.lengths[index].sum())
+        self.last_tokens = self.feed.num_tokens(epoch, number)
         if [epoch, number] in self.skipped:
+            self._agree(0.0)
             return self.losses_mean
-        coins = chance(self.ids[index], seed=self.config.seed, epoch=epoch).view(np.int64)
-        losses = self.model.loss(self.batch(index), seed=torch.from_numpy(coins))
-        total = sum_losses(losses)
-        value = float(total.detach())
-        if not total.requires_grad:  # every record in it weighs nothing
+        batch = self.feed.batch(epoch, number)
+        part = self.passes(batch)
+        value = self._agree(part or 0.0)
+        if part is None:  # every record in it weighs nothing
             self.step += 1
             return value
         problem = f"its loss is {value:.4g}" if self.watch.is_wild(value) else ""
         if problem:
-            for embedder in self.model.embedders.values():
-                embedder.leaves.clear()  # type: ignore[operator, union-attr]
+            optimizer.discard()
         else:
-            total.backward()
-            norm = optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.warmup))
+            norm = optimizer.step(self.rate(self.step))
             problem = "" if math.isfinite(norm) else "its gradient is no number"
         if problem:
             self.skipped.append([epoch, number])
-            records = ", ".join(str(record) for record in np.unique(self.records[index])[:8] + 1)
-            note(f"Epoch {epoch + 1}, batch {number + 1} is left out: {problem}. Training records {records}, ...")
+            what = self.feed.named(epoch, number)
+            note(f"Epoch {epoch + 1}, batch {number + 1} is left out: {problem}. It holds {what}.")
             return None
         self.watch.applied(value)
         self.loss_sum, self.loss_count = self.loss_sum + value, self.loss_count + 1
         self.num_tokens += self.last_tokens
-        self.num_items += len(index)
+        self.num_items += len(batch.mask)
         self.step += 1
         self.pace.add(self.last_tokens)
         return value
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C was pressed; with ranks, all see it after the same step."""
+        return self.heard if self.ranks.world > 1 else self.pressed.times > 0
+
+    def _agree(self, loss: float) -> float:
+        """The loss over all ranks, with what only one of them knows: a Ctrl-C, and what the first one's clock says."""
+        first, pressed = self.ranks.is_first, self.pressed.times > 0
+        told = self.ranks.sums(loss, pressed, first and self.clock.is_due(), self.num_steps if first else 0)
+        self.heard, self.is_due, self.num_steps = told[1] > 0, self.is_due or told[2] > 0, int(told[3])
+        return told[0]
 
     @property
     def losses_mean(self) -> float:
@@ -241,7 +227,7 @@ class _Run:
 
     def fit_to_limit(self, bar: Bar, start: float) -> None:
         """Once the pace is known: shorten the schedule to the time limit, or say that it will be long."""
-        if self.announced or not self.pace.known:
+        if self.announced or not self.pace.known or not self.ranks.is_first:
             return
         self.announced = True
         left = self.pace.seconds(max(0.0, bar.total - bar.done))
@@ -254,33 +240,29 @@ class _Run:
             bar.total = bar.done + (bar.total - bar.done) * room / left
             note(f"The time limit allows {self.num_steps} steps; the learning rate falls to zero within them.")
 
-    def evaluate(self, epoch: int, valid: Part | None, seconds: float) -> Point:
-        scores: dict[str, float] = {}
-        ranks: list[tuple[float, ...]] = []
-        noises: list[float] = []
-        if valid is not None:
-            outputs = predict(self.model, self.source, valid.items, num_records=len(valid), label="validating")
-            for name, target in self.model.targets.items():
-                rows = [i for i, label in enumerate(valid.labels[name]) if label is not None]
-                labels, raw = [valid.labels[name][i] for i in rows], outputs[name][rows]
-                if rows:
-                    found = target.score(target.tuned(raw, target.features(labels)).decode(raw), labels)
-                    before = f"{name}: " if len(self.model.targets) > 1 else ""
-                    scores |= {f"{before}{metric}": value for metric, value in found.items()}
-                    ranks.append(rank(target, found))
-                    noises.append(noise(target, found, len(rows)))
-        share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.warmup)
+    def evaluate(self, epoch: int, judge: Judge | None, seconds: float) -> Point:
+        judged = Judged() if judge is None else judge(self.model)
         loss = self.losses_mean
         self.loss_sum = self.loss_count = 0.0
-        middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets
-        error = sum(noises) / max(1, len(noises))
-        return Point(epoch, self.step, loss, share * (self.config.lr or 0.0), seconds, scores, middle, error)
+        lr = self.rate(self.step - 1) * (self.config.lr or 0.0)
+        return Point(
+            epoch, self.step, loss, lr, seconds, judged.scores, judged.rank, judged.noise, tokens=self.num_tokens
+        )
 
     def reason(self, history: list[Point]) -> str | None:
-        assert self.config.epochs
-        if self.step >= self.num_steps and history[-1].epoch < self.config.epochs:
+        planned, epochs = planned_steps(self.feed, self.config), self.config.epochs
+        if self.num_steps < planned and self.step >= self.num_steps and history[-1].epoch < (epochs or math.inf):
             return "time limit reached"
-        return reason_to_stop(history, epochs=self.config.epochs, patience=self.config.patience)
+        limits = self.config.schedule
+        found = reason_to_stop(
+            history,
+            epochs=epochs,
+            patience=self.config.patience,
+            steps=limits.steps,
+            tokens=limits.tokens,
+            reach=limits.reach,
+        )
+        return found or (f"all {self.step:,} steps done" if self.is_done else None)
 
     def state(self, at: dict[str, int], history: list[Point], start: float) -> dict[str, Any]:
         return at | {
@@ -304,21 +286,16 @@ class _Run:
         self.skipped, self.watch = state["skipped"], Watch(**state["watch"])
 
 
-def item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
-    """(N,) the records' ids, made different for the windows of one record, so that each has its own chance."""
-    first = np.r_[True, records[1:] != records[:-1]]
-    window = np.arange(len(records)) - np.maximum.accumulate(np.where(first, np.arange(len(records)), 0))
-    return np.where(window == 0, ids, chance(ids, seed=0, epoch=0) + window.astype(np.uint64))
-
-
-def sum_losses(losses: dict[str, Any]) -> Tensor:
-    """The sum over names of weight x (sum / count); a zero count contributes zero."""
-    total = torch.zeros(())
-    for loss in losses.values():
-        count = float(loss.count)
-        if count > 0:
-            total = total + loss.weight * loss.sum / count
-    return total
+def planned_steps(feed: Feed, config: TrainConfig) -> int:
+    """Steps until the first of the limits that are known beforehand: epochs, steps, tokens."""
+    per_epoch, limits = feed.num_batches(0), config.schedule
+    found = [] if config.epochs is None else [config.epochs * per_epoch]
+    if limits.steps is not None:
+        found.append(limits.steps)
+    if limits.tokens is not None:
+        found.append(math.ceil(limits.tokens * per_epoch / max(1, feed.epoch_tokens(0))))
+    assert found, "a limit is needed: epochs, steps or tokens"
+    return max(1, min(found))
 
 
 class _Due:
@@ -366,6 +343,7 @@ def _interruptible() -> Iterator[_Pressed]:
         signal.signal(signal.SIGINT, before)
 
 
-def _say(point: Point, epochs: int) -> None:
+def _say(point: Point, config: TrainConfig) -> None:
     valid = ", ".join(f"{name.replace('_', '-')} {value:.3f}" for name, value in point.valid.items())
-    note(f"epoch {point.epoch} of {epochs}: loss {point.train_loss:.3f}{'  validation ' if valid else ''}{valid}")
+    at = f"step {point.step:,}" if config.schedule.evaluate_steps else f"epoch {point.epoch} of {config.epochs}"
+    note(f"{at}: loss {point.train_loss:.3f}{'  validation ' if valid else ''}{valid}")

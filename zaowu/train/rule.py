@@ -20,6 +20,9 @@ SIZES = {  # from scratch: layers, width, heads
 }
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
+PRETRAIN_TOKENS = 20_000_000  # read at least, up to twenty epochs of a small corpus
+PRETRAIN_WARMUP = 0.06
+EVALUATIONS = 20  # of a pre-training
 WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
 
 
@@ -45,11 +48,56 @@ def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConf
     )
 
 
-def from_scratch(size: str, *, max_positions: int) -> TrunkConfig:
-    """The trunk of a named size, for training without a base."""
+def fill_pretraining(config: TrainConfig, *, num_tokens: int, length: int, from_base: bool) -> TrainConfig:
+    """The same for pre-training on a corpus of `num_tokens`, in rows of `length`; what the person chose stays.
+
+    Small corpora are read several times: the loss on held-out documents falls for tens of epochs (Muennighoff et al.
+    2023: four are nearly as good as new text), and the best evaluation is kept. Twenty evaluations see it turn.
+    """
+    limits = config.schedule
+    epochs = config.epochs
+    if epochs is None and limits.steps is None and limits.tokens is None:
+        epochs = max(1, min(20, math.ceil(PRETRAIN_TOKENS / max(1, num_tokens))))
+    batch_size = config.batch_size or 32
+    planned = [limits.steps or math.inf, (limits.tokens or math.inf) / (batch_size * length)]
+    planned.append((epochs or math.inf) * num_tokens / (batch_size * length))
+    steps = max(1, math.ceil(min(planned)))
+    every = limits.evaluate_steps or max(1, steps // EVALUATIONS)
+    return replace(
+        config,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=config.lr or (1e-4 if from_base else 1e-3),
+        warmup=PRETRAIN_WARMUP if config.warmup is None else config.warmup,
+        schedule=replace(limits, evaluate_steps=every),
+    )
+
+
+def from_scratch(size: str, *, max_positions: int, causal: bool = False) -> TrunkConfig:
+    """The trunk of a named size, for training without a base: BERT's switches or, with `causal`, Llama's.
+
+    SwiGLU has three matrices where others have two; at 8/3 of the width it has as many weights (Shazeer 2020).
+    """
     if size not in SIZES:
         raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
     layers, dim, heads = SIZES[size]
+    if causal:
+        return TrunkConfig(
+            dim=dim,
+            num_layers=layers,
+            ffn_dim=32 * round(dim * 8 / 3 / 32),
+            ffn_bias=False,
+            activation="swiglu",
+            norm="rms",
+            norm_place="before",
+            norm_eps=1e-6,
+            dropout=0.0,
+            num_segments=0,
+            entry_norm=False,
+            causal=True,
+            positions=PositionConfig(kind="rotary", max_positions=max_positions),
+            attention=AttentionConfig(num_heads=heads, bias=False),
+        )
     return TrunkConfig(
         dim=dim,
         num_layers=layers,

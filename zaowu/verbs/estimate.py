@@ -26,7 +26,7 @@ from zaowu.train.estimate import cost
 from zaowu.train.estimate.machine import give_back, resident_bytes
 from zaowu.train.estimate.probe import probe
 from zaowu.train.estimate.result import WATTS, Estimate
-from zaowu.train.loop import item_ids
+from zaowu.train.labelled import item_ids
 from zaowu.trunk import precision as numbers
 
 SAMPLE = 2000  # training rows at most on which the cheap methods are tried

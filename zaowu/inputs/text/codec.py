@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ class Codec:
     """A tokenizer with the names of its special pieces.
 
     Everything that is done to a text (normalising included) is inside the tokenizer files, so that any
-    library that reads them gives the same ids. pad_id, unknown_id: ints. max_tokens: the longest row that the
-    base was trained on, special pieces included.
+    library that reads them gives the same ids. pad_id, unknown_id: ints; unknown_id is -1 where every text can be
+    written. max_tokens: the longest row that the base was trained on, special pieces included.
     """
 
     def __init__(self, spec: dict[str, Any], settings: dict[str, Any], *, where: str) -> None:
@@ -42,8 +43,11 @@ class Codec:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.special = {role: settings[role] for role in ROLES if isinstance(settings.get(role), str)}
-        self.pad_id = self._id("pad_token")
-        self.unknown_id = self._id("unk_token")
+        if "pad_token" not in self.special and "eos_token" in self.special:
+            # Decoders are published without one. Padding is masked wherever it stands, so any piece will do.
+            self.special["pad_token"] = self.special["eos_token"]
+        self.pad_id = self.piece("pad_token")
+        self.unknown_id = self._unknown()
         self._num_pieces = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values())
         if max(tried, default=0) >= self._num_pieces:
             raise UserError(f"{where}: the tokenizer file gives a special piece the number {max(tried)}, beyond all.")
@@ -86,11 +90,24 @@ class Codec:
             **self.special,
         }
 
-    def _id(self, role: str) -> int:
+    def piece(self, role: str) -> int:
+        """The number of the special piece for `role`, such as "mask_token". Raises UserError where there is none."""
         number = self.tokenizer.token_to_id(self.special.get(role, ""))
         if number is None:
             raise UserError(f"{self.where}: the tokenizer names no '{role}' that is one of its pieces.")
         return int(number)
+
+    def _unknown(self) -> int:
+        """-1, which no text holds, for a tokenizer that can write every text: one of bytes needs no such piece."""
+        if "unk_token" not in self.special and _covers_bytes(self.spec):
+            return -1
+        return self.piece("unk_token")
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of all that makes ids: the tokenizer file and the names of the special pieces."""
+        content = json.dumps([self.spec, self.special], ensure_ascii=True, sort_keys=True)
+        return sha256(content.encode()).hexdigest()
 
     @property
     def num_pieces(self) -> int:
@@ -179,6 +196,14 @@ class Codec:
             "model_max_length": MAX_TOKENS,
         }
         return cls(json.loads(tokenizer.to_str()), settings, where="pieces learned from the training texts")
+
+
+def _covers_bytes(spec: dict[str, Any]) -> bool:
+    """Whether the tokenizer file spells what it does not know by its bytes."""
+    steps = spec.get("pre_tokenizer") or {}
+    parts = steps.get("pretokenizers") or [steps]
+    byte_level = any(isinstance(part, dict) and part.get("type") == "ByteLevel" for part in parts)
+    return byte_level or (spec.get("model") or {}).get("byte_fallback") is True
 
 
 def _word_pieces(vocab: dict[str, int]) -> Tokenizer:

@@ -48,13 +48,19 @@ _BINARY = {
 _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|\?xml)", re.IGNORECASE)
 
 
-def refuse_binary(head: bytes, name: str) -> None:
-    """UserError when `head`, the first bytes of the file called `name`, say that it is not text."""
+def binary(head: bytes) -> str | None:
+    """What the file that begins with `head` is when that is not text, in a few words; None for text."""
     what = next((name for magic, name in _BINARY.items() if head.startswith(magic)), None)
     if what is None and head[257:262] == b"ustar":
         what = "a tar archive"
     if what is None and b"\0" in head and not legacy.utf16(head):
         what = "a binary file"
+    return what
+
+
+def refuse_binary(head: bytes, name: str) -> None:
+    """UserError when `head`, the first bytes of the file called `name`, say that it is not a table's text."""
+    what = binary(head)
     if what is None and _PAGE.match(head.lstrip()):
         what = "a web page"
     if what:

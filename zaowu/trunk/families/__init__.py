@@ -6,6 +6,8 @@ A family file has
     write_config(config, facts, ...) the inverse: what their own library opens
     names(config, facts, ...)        their tensor name -> where that tensor stands with us
 
+With `heads=`, the names of pre-training objectives, the last two are for the class of theirs with these output layers.
+
 It is found by being in this folder; nothing has to be registered.
 """
 

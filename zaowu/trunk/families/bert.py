@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from zaowu.config import AttentionConfig, PositionConfig, TrunkConfig
-from zaowu.trunk.families.fields import Fields, cannot_hold, their_activation
+from zaowu.errors import UserError
+from zaowu.trunk.families.fields import Fields, cannot_hold, expect, no_head, their_activation
 from zaowu.trunk.families.tensors import Place
 from zaowu.trunk.transformer.dropout import MAX_RATE
 
@@ -16,7 +17,8 @@ MODEL_TYPES = ("bert",)
 def read_config(data: Any, *, where: str = "config.json") -> tuple[TrunkConfig, dict[str, int]]:
     """Their config -> our trunk, and facts of their token table: vocab_size, pad_id, position_offset.
 
-    position_offset: rows at the head of their position table that no token uses; 0 here.
+    position_offset: rows at the head of their position table that no token uses; 0 here. tied: 0 where their output
+    layer for masked pieces is not the token table, else absent.
     Raises UserError naming the field for a value that is wrong, absurd, or that our trunk does not compute.
     """
     fields = Fields(data, where=where)
@@ -41,7 +43,8 @@ def read_config(data: Any, *, where: str = "config.json") -> tuple[TrunkConfig, 
     if config.dim % config.attention.num_heads:
         raise fields.wrong("num_attention_heads", f"a divisor of hidden_size {config.dim}", config.attention.num_heads)
     pad_id = fields.size("pad_token_id", 0, least=0, most=vocab_size - 1)
-    return config, {"vocab_size": vocab_size, "pad_id": pad_id, "position_offset": 0}
+    facts = {"vocab_size": vocab_size, "pad_id": pad_id, "position_offset": 0}
+    return config, facts if fields.flag("tie_word_embeddings", True) else {**facts, "tied": 0}
 
 
 def write_config(
@@ -51,13 +54,17 @@ def write_config(
     model_type: str = "bert",
     classes: Sequence[str] | None = None,
     several: bool = False,
+    heads: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The `config.json` of their BertModel or, with `classes`, of their BertForSequenceClassification.
 
-    several: a record may have any number of the classes. Raises UserError for a trunk that BERT cannot hold.
+    several: a record may have any number of the classes. heads: as in `names`. Raises UserError for a trunk, or
+    heads, that BERT cannot hold.
     """
     assert model_type in MODEL_TYPES, model_type
     head = "ForSequenceClassification" if classes is not None else "Model"
+    if heads:
+        head = "ForPreTraining" if has_pairs(heads, facts, model_type) else "ForMaskedLM"
     return {"architectures": [f"Bert{head}"], **encoder_config(config, facts, model_type, classes, several)}
 
 
@@ -66,7 +73,7 @@ def encoder_config(
 ) -> dict[str, Any]:
     """The fields that BERT and its descendants share."""
     attention = config.attention
-    for name, value, allowed in (
+    found = (
         ("norm", config.norm, "layer"),
         ("norm_place", config.norm_place, "after"),
         ("residual", config.residual, "plain"),
@@ -75,9 +82,10 @@ def encoder_config(
         ("positions.kind", config.positions.kind, "learned"),
         ("attention.num_groups", attention.num_groups or attention.num_heads, attention.num_heads),
         ("attention.bias", attention.bias, True),
-    ):
-        if value != allowed:
-            raise cannot_hold(model_type, name, value, [allowed])
+        ("attention.output_bias", attention.has_output_bias, True),
+        ("ffn_bias", config.ffn_bias, True),
+    )
+    expect(model_type, found)
     if not config.num_segments:
         raise cannot_hold(model_type, "num_segments", 0, ["1 or more"])
     data: dict[str, Any] = {
@@ -95,6 +103,8 @@ def encoder_config(
         "type_vocab_size": config.num_segments,
         "layer_norm_eps": config.norm_eps,
     }
+    if not facts.get("tied", 1):
+        data["tie_word_embeddings"] = False
     if classes is not None:
         data["id2label"] = {str(index): name for index, name in enumerate(classes)}
         data["label2id"] = {name: index for index, name in enumerate(classes)}
@@ -102,15 +112,43 @@ def encoder_config(
     return data
 
 
-def names(config: TrunkConfig, facts: dict[str, int], *, classify: bool = False) -> dict[str, Place]:
+def names(
+    config: TrunkConfig, facts: dict[str, int], *, classify: bool = False, heads: Sequence[str] = ()
+) -> dict[str, Place]:
     """Their tensor name -> ours: `trunk.*`, `embedder.tokens.weight`, `pooler.*`, and `head.*` with `classify`.
 
     classify: the names of their BertForSequenceClassification instead of their BertModel.
+    heads: the objectives whose output layers are there: `masked` is their BertForMaskedLM (`masked.dense.*`,
+    `masked.norm.*`, `masked.bias`; its last layer is the token table), and with `next_sentence` or
+    `sentence_order` their BertForPreTraining (`pooler.*`, `next_sentence.*`).
     """
-    places = {**encoder_names(config, facts), **both("pooler.dense", "pooler", optional=True)}
-    if not classify:
-        return places
-    return {**{f"bert.{theirs}": place for theirs, place in places.items()}, **both("classifier", "head")}
+    places = encoder_names(config, facts)
+    if not classify and not heads:
+        return {**places, **both("pooler.dense", "pooler", optional=True)}
+    pairs = bool(heads) and has_pairs(heads, facts, "bert")
+    if not heads or pairs:
+        places |= both("pooler.dense", "pooler", optional=not pairs)
+    places = {f"bert.{theirs}": place for theirs, place in places.items()}
+    if not heads:
+        return {**places, **both("classifier", "head")}
+    places |= both("cls.predictions.transform.dense", "masked.dense")
+    places |= both("cls.predictions.transform.LayerNorm", "masked.norm")
+    places["cls.predictions.bias"] = Place("masked.bias")
+    return {**places, **(both("cls.seq_relationship", "next_sentence") if pairs else {})}
+
+
+def has_pairs(heads: Sequence[str], facts: dict[str, int], model_type: str) -> bool:
+    """Whether there is an output layer for pairs of sentences beside that for masked pieces.
+
+    Raises UserError for heads that BERT, or RoBERTa, which does without pairs, cannot hold.
+    """
+    if not facts.get("tied", 1):
+        raise UserError(f"this {model_type} model's output layer is not its token table, which is not supported here.")
+    if model_type == "bert" and tuple(heads) in (("masked", "next_sentence"), ("masked", "sentence_order")):
+        return True
+    if tuple(heads) != ("masked",):
+        raise no_head(model_type, heads)
+    return False
 
 
 def encoder_names(config: TrunkConfig, facts: dict[str, int]) -> dict[str, Place]:

@@ -43,6 +43,38 @@ class Fields:
             raise self.wrong(name, f"a number from {least} to {most}", value)
         return float(value)
 
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._value(name, default)
+        if type(value) is not bool:
+            raise self.wrong(name, "true or false", value)
+        return value
+
+    def tokens(self, *, vocab_size: int, start: int | None, end: int | None, tied: bool) -> dict[str, int]:
+        """Facts of the token table of a model that writes: `vocab_size`, `pad_id`, `position_offset`, and
+
+        tied: 1 where the output layer is the token table, else 0. start_id, end_id: pieces, where there are such.
+        Many of these models have no piece for padding; then pad_id is the last piece of a text, which is masked.
+        start, end, tied: what their library has where the field is absent.
+        """
+        size = self.size("vocab_size", vocab_size, most=10_000_000)
+        special = {
+            "start_id": self._piece("bos_token_id", start, vocab_size=size),
+            "end_id": self._piece("eos_token_id", end, vocab_size=size),
+        }
+        facts = {name: piece for name, piece in special.items() if piece is not None}
+        pad = self._piece("pad_token_id", None, vocab_size=size)
+        pad = _stand_in(facts) if pad is None else pad
+        tied = self.flag("tie_word_embeddings", tied)
+        return {"vocab_size": size, "pad_id": pad, "position_offset": 0, "tied": int(tied), **facts}
+
+    def _piece(self, name: str, default: int | None, *, vocab_size: int) -> int | None:
+        """A special piece, the first of several, or None where there is none in the table."""
+        value = self.data.get(name, default)
+        value = value[0] if isinstance(value, list) and value else value
+        if value is not None and type(value) is not int:
+            raise self.wrong(name, "a whole number", value)
+        return value if value is not None and 0 <= value < vocab_size else None
+
     def activation(self, name: str, default: str) -> Any:
         value = self._value(name, default)
         if not isinstance(value, str) or value not in _ACTIVATIONS:
@@ -69,6 +101,34 @@ def their_activation(activation: str, *, family: str) -> str:
     if activation not in _THEIR_ACTIVATIONS:
         raise cannot_hold(family, "activation", activation, _THEIR_ACTIVATIONS)
     return _THEIR_ACTIVATIONS[activation]
+
+
+def their_tokens(facts: dict[str, int]) -> dict[str, Any]:
+    """The inverse of `Fields.tokens`."""
+    pad = facts["pad_id"]
+    return {
+        "vocab_size": facts["vocab_size"],
+        "bos_token_id": facts.get("start_id"),
+        "eos_token_id": facts.get("end_id"),
+        "pad_token_id": None if pad == _stand_in(facts) else pad,  # theirs would freeze that piece's row
+        "tie_word_embeddings": bool(facts.get("tied", 1)),
+    }
+
+
+def _stand_in(facts: dict[str, int]) -> int:
+    return facts.get("end_id", facts.get("start_id", 0))
+
+
+def no_head(family: str, heads: Iterable[str]) -> UserError:
+    """Output layers that no class of theirs for the family has."""
+    return UserError(f"a {family} model of theirs has no output layer for {' + '.join(heads)}.")
+
+
+def expect(family: str, found: Iterable[tuple[str, object, object]]) -> None:
+    """(name, value, what it must be) of a trunk. Raises UserError for the first that the family cannot hold."""
+    for name, value, allowed in found:
+        if value != allowed:
+            raise cannot_hold(family, name, value, [allowed])
 
 
 def cannot_hold(family: str, name: str, value: object, allowed: Iterable[object]) -> UserError:

@@ -13,6 +13,7 @@ from typing import Any
 from zaowu.config import TrunkConfig
 from zaowu.errors import UserError
 from zaowu.trunk.families import bert
+from zaowu.trunk.families.fields import expect
 from zaowu.trunk.families.tensors import Place
 
 MODEL_TYPES = ("roberta", "xlm-roberta")
@@ -43,18 +44,34 @@ def write_config(
     model_type: str = "roberta",
     classes: Sequence[str] | None = None,
     several: bool = False,
+    heads: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """As in `bert`, for their RobertaModel, XLMRobertaModel and ...ForSequenceClassification."""
+    """As in `bert`, for their RobertaModel, XLMRobertaModel, ...ForSequenceClassification and ...ForMaskedLM."""
     assert facts["position_offset"] == facts["pad_id"] + 1, facts
     head = "ForSequenceClassification" if classes is not None else "Model"
+    if heads:
+        head = "ForMaskedLM"
+        bert.has_pairs(heads, facts, model_type)
+        expect(
+            f"{model_type} masked language", [("activation", config.activation, "gelu")]
+        )  # their head knows no other
     data = bert.encoder_config(config, facts, model_type, classes, several)
     return {"architectures": [_CLASSES[model_type] + head], **data}
 
 
-def names(config: TrunkConfig, facts: dict[str, int], *, classify: bool = False) -> dict[str, Place]:
-    """As in `bert`. Their classifier has the pooler inside: a dense layer and tanh on the first token."""
+def names(
+    config: TrunkConfig, facts: dict[str, int], *, classify: bool = False, heads: Sequence[str] = ()
+) -> dict[str, Place]:
+    """As in `bert`. Their classifier has the pooler inside: a dense layer and tanh on the first token.
+
+    heads: `masked` alone; RoBERTa does without pairs of sentences.
+    """
     places = bert.encoder_names(config, facts)
-    if not classify:
+    if not classify and not heads:
         return {**places, **bert.both("pooler.dense", "pooler", optional=True)}
     places = {f"roberta.{theirs}": place for theirs, place in places.items()}
+    if heads:
+        bert.has_pairs(heads, facts, "roberta")
+        places |= {**bert.both("lm_head.dense", "masked.dense"), **bert.both("lm_head.layer_norm", "masked.norm")}
+        return {**places, "lm_head.bias": Place("masked.bias")}
     return {**places, **bert.both("classifier.dense", "pooler"), **bert.both("classifier.out_proj", "head")}

@@ -17,18 +17,24 @@ from zaowu.errors import UserError
 from zaowu.trunk.transformer.encoder import Encoder
 
 TOKENS = "embedder.tokens.weight"
+OF_PIECES = (TOKENS, "lm_head.weight", "masked.bias")  # one row for each piece
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # before 2019
 _FLOATS = ("F32", "F16", "BF16", "F64")
 _GAP = 32  # wanted rows of a table that lie closer than this are read in one go
 
 
 class Place(NamedTuple):
-    """Where a tensor of theirs stands with us."""
+    """Where a tensor of theirs stands with us. below: where its further rows stand, if it is several of ours."""
 
     name: str
     transposed: bool = False
     skip: int = 0  # rows at the head of their table that we do not have
     optional: bool = False
+    below: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.name, *self.below
 
 
 def load_tensors(
@@ -39,30 +45,38 @@ def load_tensors(
     facts: dict[str, int],
     rows: np.ndarray | None = None,
     num_classes: int | None = None,
+    whole: bool = True,
 ) -> dict[str, Tensor]:
     """Our state dict, float32, from their file. What is in it and not in `places` is left alone.
 
-    places: `names(config, facts)` of the family. The file may have them behind one prefix (`bert.`).
+    places: `names(config, facts)` of the family. The file may have them behind one prefix (`bert.`), or without the
+    one that they have.
     rows: (V,) the rows of the token table that are wanted, in that order; only they are read. None = all.
     num_classes: outputs of the last layer, where `places` has one.
+    whole: False = a layer that is not of the trunk may be missing, all of it; it is then missing in the result.
     Names and shapes are compared with the config before anything is allocated. Raises UserError naming the
     tensor that is missing or has another shape, and for a file that is not a safetensors file.
     """
     assert rows is None or len(rows) == 0 or 0 <= rows.min() <= rows.max() < facts["vocab_size"]
     try:
         with safe_open(path, framework="pt") as file:
-            found = _find(set(file.keys()), places, path)
+            found = _find(set(file.keys()), places, path, whole=whole)
             shapes = _shapes(config, facts, num_classes)
             for theirs, key in found.items():
-                _compare(file.get_slice(key), places[theirs], shapes[places[theirs].name], f"{path}, '{key}'")
-            state = {}
+                _compare(file.get_slice(key), places[theirs], shapes, f"{path}, '{key}'")
+            state: dict[str, Tensor] = {}
             for theirs, key in found.items():
                 place, piece = places[theirs], file.get_slice(key)
-                if place.name == TOKENS and rows is not None:
-                    tensor = _read_rows(piece, rows, width=config.dim)
+                if place.name in OF_PIECES and rows is not None:
+                    tensor = _read_rows(piece, rows)
                 else:
                     tensor = piece[place.skip :].float()
-                state[place.name] = tensor.t().contiguous() if place.transposed else tensor
+                tensor = tensor.t().contiguous() if place.transposed else tensor
+                if not place.below:
+                    state[place.name] = tensor
+                    continue
+                parts = tensor.split([shapes[name][0] for name in place.names])
+                state |= {name: part.clone() for name, part in zip(place.names, parts, strict=True)}
             return state
     except SafetensorError as error:
         raise UserError(f"{path}: this is not a whole safetensors file ({error}). Fetch or copy it again.") from error
@@ -79,7 +93,8 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
     for theirs, place in places.items():
         if place.optional and place.name not in state:
             continue
-        tensor = state[place.name].detach()
+        parts = [state[name].detach() for name in place.names]
+        tensor = torch.cat(parts) if place.below else parts[0]
         tensor = tensor.t() if place.transposed else tensor
         if place.skip:
             tensor = torch.cat((tensor.new_zeros(place.skip, *tensor.shape[1:]), tensor))
@@ -87,25 +102,43 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
     save_file(tensors, path, metadata={"format": "pt"})  # their library refuses a file without it
 
 
-def _find(keys: set[str], places: dict[str, Place], path: Path) -> dict[str, str]:
+def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) -> dict[str, str]:
     """Their name -> the key in the file."""
-    table = next(theirs for theirs, place in places.items() if place.name == TOKENS)
+    base = _base(places)
+    table = next(theirs for theirs, place in places.items() if place.name == TOKENS).removeprefix(base)
     prefixes = {key[: -len(table)] for key in keys if key == table or key.endswith(f".{table}")}
     if len(prefixes) != 1:
         what = "is missing" if not prefixes else f"is there {len(prefixes)} times"
         raise UserError(f"{path}: the tensor '{table}' {what}; the file and its config.json do not fit together.")
-    prefix = prefixes.pop()
-    found = {}
+    inner = prefixes.pop()
+    outer = inner.removesuffix(base)
+    found: dict[str, str] = {}
+    missing: dict[str, str] = {}  # layer of ours that may be missing -> the key of one of its tensors
     for theirs, place in places.items():
-        old = next((theirs[: -len(new)] + old for new, old in _OLD_NAMES.items() if theirs.endswith(new)), theirs)
-        key = next((prefix + name for name in (theirs, old) if prefix + name in keys), None)
+        name = inner + theirs.removeprefix(base) if theirs.startswith(base) else outer + theirs
+        old = next((name[: -len(new)] + old for new, old in _OLD_NAMES.items() if name.endswith(new)), name)
+        key = next((key for key in (name, old) if key in keys), None)
+        layer = place.name.partition(".")[0]
         if key is not None:
             found[theirs] = key
-        elif not place.optional:
-            raise UserError(
-                f"{path}: the tensor '{prefix}{theirs}' is missing; the file and its config.json do not fit together."
-            )
+        elif place.optional or not (whole or layer in ("trunk", "embedder")):
+            missing[layer] = name
+        else:
+            raise _missing(path, name)
+    for layer in {places[theirs].name.partition(".")[0] for theirs in found} & missing.keys():
+        raise _missing(path, missing[layer])
     return found
+
+
+def _base(places: dict[str, Place]) -> str:
+    """What stands before every name of the trunk, with its dot: the place of their base model in a larger one."""
+    trunk = [theirs for theirs, place in places.items() if place.name == TOKENS or place.name.startswith("trunk.")]
+    first = trunk[0].partition(".")[0] + "."
+    return first if all(theirs.startswith(first) for theirs in trunk) else ""
+
+
+def _missing(path: Path, name: str) -> UserError:
+    return UserError(f"{path}: the tensor '{name}' is missing; the file and its config.json do not fit together.")
 
 
 def _shapes(config: TrunkConfig, facts: dict[str, int], num_classes: int | None) -> dict[str, tuple[int, ...]]:
@@ -114,14 +147,18 @@ def _shapes(config: TrunkConfig, facts: dict[str, int], num_classes: int | None)
         encoder = Encoder(config)
     shapes = {f"trunk.{name}": tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     shapes[TOKENS] = (facts["vocab_size"], config.dim)
-    shapes["pooler.weight"], shapes["pooler.bias"] = (config.dim, config.dim), (config.dim,)
-    if num_classes is not None:
-        shapes["head.weight"], shapes["head.bias"] = (num_classes, config.dim), (num_classes,)
+    outputs = {"pooler": config.dim, "masked.dense": config.dim, "next_sentence": 2, "head": num_classes}
+    for name, width in outputs.items():
+        if width is not None:
+            shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (width, config.dim), (width,)
+    shapes["masked.norm.weight"] = shapes["masked.norm.bias"] = (config.dim,)
+    shapes["masked.bias"], shapes["lm_head.weight"] = (facts["vocab_size"],), shapes[TOKENS]
     return shapes
 
 
-def _compare(piece: Any, place: Place, shape: tuple[int, ...], where: str) -> None:
-    expected = (shape[0] + place.skip, *shape[1:])
+def _compare(piece: Any, place: Place, shapes: dict[str, tuple[int, ...]], where: str) -> None:
+    rows = sum(shapes[name][0] for name in place.names)
+    expected = (rows + place.skip, *shapes[place.name][1:])
     expected = expected[::-1] if place.transposed else expected
     got = tuple(piece.get_shape())
     if got != expected:
@@ -130,10 +167,10 @@ def _compare(piece: Any, place: Place, shape: tuple[int, ...], where: str) -> No
         raise UserError(f"{where}: expected numbers of kind {', '.join(_FLOATS)}, got {piece.get_dtype()}.")
 
 
-def _read_rows(piece: Any, rows: np.ndarray, *, width: int) -> Tensor:
-    """(V, D) float32: the wanted rows of a table that stays on disk."""
+def _read_rows(piece: Any, rows: np.ndarray) -> Tensor:
+    """(V, ...) float32: the wanted rows of a table that stays on disk."""
     wanted, inverse = np.unique(rows, return_inverse=True)
-    table = torch.empty(len(wanted), width)
+    table = torch.empty(len(wanted), *piece.get_shape()[1:])
     for start, stop in _runs(wanted):
         first, last = int(wanted[start]), int(wanted[stop - 1])
         near = torch.from_numpy(wanted[start:stop] - first)

@@ -36,7 +36,7 @@ CHUNK = 2**18  # scores that are made at once where there are more
 def attend(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, toss: Toss | None = None) -> Tensor:
     """softmax(q k^T / sqrt(K) + bias) v.
 
-    q: (B, H, T, K). k, v: (B, G, T, K); H / G query heads share one of theirs. bias: (B, 1 or T, T).
+    q: (B, H, T, K). k, v: (B, G, T, K); H / G query heads share one of theirs. bias: (1 or B, 1 or T, T).
     toss: dropout's factors of the weights, (stop - start, H / G * T, T) for the matrices start to stop of B G.
     Returns (B, H, T, K).
     """
@@ -57,7 +57,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, toss:
 
 
 class _Attend(torch.autograd.Function):
-    """q: (M, Q, K). k, v: (M, T, K). bias: (B, 1 or Q, T) or None; M / B matrices share one. Returns (M, Q, K)."""
+    """q: (M, Q, K). k, v: (M, T, K). bias: (1 or B, 1 or Q, T) or None, shared evenly. Returns (M, Q, K)."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, toss: Toss | None) -> Tensor:

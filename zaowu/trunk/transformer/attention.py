@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
         self.query = Linear(config.dim, config.dim, bias=bias)
         self.key = Linear(config.dim, self.num_groups * head_dim, bias=bias)
         self.value = Linear(config.dim, self.num_groups * head_dim, bias=bias)
-        self.output = Linear(config.dim, config.dim, bias=bias)
+        self.output = Linear(config.dim, config.dim, bias=config.attention.has_output_bias)
 
     def forward(
         self,

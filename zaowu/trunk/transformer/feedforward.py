@@ -32,10 +32,10 @@ class FeedForward(nn.Module):
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
         self.kind = config.activation
-        self.up = Linear(config.dim, config.ffn_dim)
+        self.up = Linear(config.dim, config.ffn_dim, bias=config.ffn_bias)
         if self.kind == "swiglu":
-            self.gate = Linear(config.dim, config.ffn_dim)
-        self.down = Linear(config.ffn_dim, config.dim)
+            self.gate = Linear(config.dim, config.ffn_dim, bias=config.ffn_bias)
+        self.down = Linear(config.ffn_dim, config.dim, bias=config.ffn_bias)
 
     def forward(self, x: Tensor, *, stay_low: bool = False) -> Tensor:
         up = self.up(x, stay_low=True)

@@ -146,14 +146,15 @@ class Layout:
 
     @cached_property
     def bias(self) -> Tensor | None:
-        """(B, 1 or T, T) to add to the scores before the softmax, or None where every key is allowed.
+        """(1 or B, 1 or T, T) to add to the scores before the softmax, or None where every key is allowed.
 
         Forbidden keys get a huge negative number, not -inf: their weight is exactly 0 where any key is allowed,
         and a row of padding that has none gets some finite values (nobody reads them) instead of NaN.
         """
         if self.full and self.documents is None and not self.causal:
             return None
-        allowed = self.mask[:, None, :]  # (B, 1, T)
+        alike = self.full and self.documents is None  # all records: one square serves them
+        allowed = self.mask[: 1 if alike else None, None, :]  # (1 or B, 1, T)
         if self.documents is not None:
             allowed = allowed & (self.documents[:, :, None] == self.documents[:, None, :])  # (B, T, T)
         if self.causal:

@@ -23,7 +23,8 @@ from zaowu.progress import note
 from zaowu.records.records import Records
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
-from zaowu.train.loop import Part, Training, train
+from zaowu.train.labelled import Part, train
+from zaowu.train.loop import Training
 from zaowu.trunk import families
 
 DEFAULT_TOKENS = 512
@@ -215,7 +216,10 @@ class Base:
     facts: dict[str, int]
 
     def load(self, model: Model, source: text.Input, kept: np.ndarray | None) -> None:
-        """Fills trunk, token vectors and, where both have one, the pooler. kept: rows of the token table to take."""
+        """Fills trunk, token vectors and, where both have them, the pooler and the output layers of objectives.
+
+        kept: rows of the token table to take.
+        """
         family = families.find(self.model_type)
         rows = np.arange(source.codec.num_pieces) if kept is None else kept
         if rows.max() >= self.facts["vocab_size"]:
@@ -225,10 +229,11 @@ class Base:
             )
         state = families.load_tensors(
             self.folder / "model.safetensors",
-            family.names(self.trunk, self.facts),
+            family.names(self.trunk, self.facts, heads=tuple(model.objectives)),
             config=self.trunk,
             facts=self.facts,
             rows=rows,
+            whole=not model.objectives,
         )
         state[TOKENS] = state.pop("embedder.tokens.weight")
         own = model.state_dict()

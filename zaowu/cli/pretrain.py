@@ -1,0 +1,172 @@
+"""`zaowu pretrain`: raw text -> a base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zaowu.cli.flags import (
+    MODEL,
+    TRAINING,
+    AsJson,
+    BatchSize,
+    Device,
+    Epochs,
+    Keep,
+    Lang,
+    Out,
+    Overwrite,
+    Precision,
+    Quiet,
+    Rate,
+    Resume,
+    Seed,
+    Settings,
+    Size,
+    Threads,
+    TimeLimit,
+    TrimVocab,
+)
+from zaowu.cli.show import print_json, print_table
+
+TEXT = "Text"
+
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Files or folders of text, .jsonl, .parquet.")]
+Objective = Annotated[str, typer.Option(help="mlm+nsp, mlm, mlm+sop or causal.", rich_help_panel=MODEL)]
+Base = Annotated[
+    str, typer.Option(help="To go on from: a name of 'zaowu bases', a folder, or none.", rich_help_panel=MODEL)
+]
+Pieces = Annotated[str, typer.Option(help="wordpiece, bpe or unigram, from scratch.", rich_help_panel=MODEL)]
+VocabSize = Annotated[int | None, typer.Option(help="Pieces of a model from scratch.", rich_help_panel=MODEL)]
+Length = Annotated[int, typer.Option(help="Tokens of a row.", rich_help_panel=MODEL)]
+Mix = Annotated[
+    list[str] | None,
+    typer.Option(help="How often a source is seen in an epoch.", rich_help_panel=TEXT, metavar="SOURCE=WEIGHT"),
+]
+TextColumn = Annotated[str | None, typer.Option(help="Of .jsonl and .parquet.", rich_help_panel=TEXT)]
+DocumentColumn = Annotated[str | None, typer.Option(help="Equal values are one document.", rich_help_panel=TEXT)]
+WholeWord = Annotated[bool, typer.Option(help="Hide whole words; Chinese ones with jieba.", rich_help_panel=TEXT)]
+NearDuplicates = Annotated[bool, typer.Option(help="Remove nearly equal paragraphs too.", rich_help_panel=TEXT)]
+Memory = Annotated[float, typer.Option(help="MB that finding near duplicates may take.", rich_help_panel=TEXT)]
+Shards = Annotated[Path | None, typer.Option(help="Where the tokenised corpus stays.", rich_help_panel=TEXT)]
+Share = Annotated[str | None, typer.Option("--part", help="Only tokenise part i/n of it.", rich_help_panel=TEXT)]
+Steps = Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)]
+Tokens = Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)]
+Reach = Annotated[float | None, typer.Option(help="Held-out loss at which to stop.", rich_help_panel=TRAINING)]
+Optimizer = Annotated[str, typer.Option(help="adamw or lamb.", rich_help_panel=TRAINING)]
+Schedule = Annotated[str, typer.Option(help="linear, cosine or wsd.", rich_help_panel=TRAINING)]
+Accumulate = Annotated[int, typer.Option(help="Micro-batches of one step.", rich_help_panel=TRAINING)]
+Recompute = Annotated[bool, typer.Option(help="Less memory for more time.", rich_help_panel=TRAINING)]
+Shard = Annotated[bool, typer.Option(help="Divide the model among the ranks (FSDP2).", rich_help_panel=TRAINING)]
+
+
+def _settings(wanted: bool) -> None:
+    if wanted:
+        from zaowu.options import RARE_OF_PRETRAINING
+
+        print_table(["setting", "what it is"], [[name, what] for name, what in RARE_OF_PRETRAINING.items()])
+        raise typer.Exit
+
+
+def pretrain(
+    sources: Sources,
+    objective: Objective = "mlm+nsp",
+    base: Base = "none",
+    size: Size = "small",
+    pieces: Pieces = "wordpiece",
+    vocab_size: VocabSize = None,
+    trim_vocab: TrimVocab = "auto",
+    length: Length = 128,
+    mix: Mix = None,
+    text_column: TextColumn = None,
+    document_column: DocumentColumn = None,
+    whole_word: WholeWord = False,
+    near_duplicates: NearDuplicates = False,
+    memory: Memory = 1000.0,
+    shards: Shards = None,
+    part: Share = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    tokens: Tokens = None,
+    time_limit: TimeLimit = None,
+    reach: Reach = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    optimizer: Optimizer = "adamw",
+    schedule: Schedule = "linear",
+    accumulate: Accumulate = 1,
+    recompute: Recompute = False,
+    shard: Shard = False,
+    keep: Keep = 1,
+    settings: Settings = None,
+    show_settings: Annotated[
+        bool, typer.Option("--settings", help="List the rare settings and stop.", is_eager=True, callback=_settings)
+    ] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+    lang: Lang = None,
+) -> None:
+    """Raw text -> a base of your own: a Transformer that 'zaowu fit --base' goes on from."""
+    from zaowu.verbs.pretrain import pretrain as verb
+
+    found = verb(
+        sources,
+        objective=objective,
+        base=base,
+        size=size,
+        pieces=pieces,
+        vocab_size=vocab_size,
+        trim_vocab=trim_vocab,
+        length=length,
+        mix=mix or (),
+        text_column=text_column,
+        document_column=document_column,
+        whole_word=whole_word,
+        near_duplicates=near_duplicates,
+        memory=memory,
+        shards=shards,
+        part=part,
+        epochs=epochs,
+        steps=steps,
+        tokens=tokens,
+        time_limit=time_limit,
+        reach=reach,
+        batch_size=batch_size,
+        lr=lr,
+        optimizer=optimizer,
+        schedule=schedule,
+        accumulate=accumulate,
+        recompute=recompute,
+        shard=shard,
+        keep=keep,
+        settings=settings or (),
+        resume=resume,
+        overwrite=overwrite,
+        out=out,
+        quiet=quiet,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+        lang=lang,
+    )
+    if found is None:  # one part of a corpus is tokenised, and others are not
+        if as_json:
+            print_json(None)
+        return
+    if as_json:
+        print_json(found.summary())
+    else:
+        for line in found.lines():
+            print(line)
+    if found.stopped:
+        raise typer.Exit(130)

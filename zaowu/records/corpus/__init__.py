@@ -1,0 +1,8 @@
+"""Raw text for pre-training: files and folders -> documents of paragraphs."""
+
+from __future__ import annotations
+
+from zaowu.records.corpus.counts import Counts, Skipped
+from zaowu.records.corpus.documents import Corpus, Document, documents
+
+__all__ = ["Corpus", "Counts", "Document", "Skipped", "documents"]

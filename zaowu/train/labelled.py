@@ -1,0 +1,146 @@
+"""Labelled records as the loop wants them: batches of similar length to learn from, scores to choose by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from zaowu.batching.batch import Batch, collate
+from zaowu.batching.order import chance, train_batches
+from zaowu.config import TrainConfig
+from zaowu.evaluate.predict import predict
+from zaowu.inputs import Item
+from zaowu.model import Model
+from zaowu.targets import answered, noise, rank
+from zaowu.train import loop
+from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.feed import Judged
+from zaowu.train.parallel import ALONE, current
+
+NAMED = 8  # records of a batch that are named in a sentence
+
+
+@dataclass(frozen=True)
+class Part:
+    """N records made ready for the model. labels: target column -> N labels as they were read; ids: (N,) uint64.
+
+    weights: (N,) float32 of the loss; None = all weigh the same.
+    """
+
+    items: Sequence[Item]
+    labels: Mapping[str, Sequence[Any]]
+    ids: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class LabelledFeed:
+    """The records of a `Part` in batches of similar length.
+
+    source: the `Input` that made its items. targets: column -> its `Target`.
+    """
+
+    def __init__(self, source: Any, part: Part, targets: Mapping[str, Any], *, batch_size: int, seed: int) -> None:
+        self.source, self.part, self.batch_size, self.seed = source, part, batch_size, seed
+        self.lengths = np.array([item.length for item in part.items])
+        self.records = np.array([item.record for item in part.items])
+        self.shares = np.array([item.share for item in part.items], np.float32)
+        self.ids = item_ids(part.ids[self.records], self.records)
+        if part.weights is not None:
+            self.shares = self.shares * part.weights[self.records]
+        self.answers = {name: target.features(part.labels[name]) for name, target in targets.items()}
+        self._order: tuple[int, list[np.ndarray]] = -1, []
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        if self._order[0] != epoch:
+            found = train_batches(self.lengths, self.ids, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
+            self._order = epoch, found
+        return self._order[1]
+
+    def num_batches(self, epoch: int) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def num_tokens(self, epoch: int, number: int) -> int:
+        return int(self.lengths[self.batches(epoch)[number]].sum())
+
+    def epoch_tokens(self, epoch: int) -> int:
+        return int(self.lengths.sum())
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        index = self.batches(epoch)[number]
+        records = self.records[index]
+        answers = {name: own[records] for name, own in self.answers.items()}
+        batch = collate(
+            self.source.kind,
+            [self.part.items[i].features for i in index],
+            self.source.specs,
+            targets=answers,
+            target_mask={name: answered(own) for name, own in answers.items()},
+            weights=self.shares[index],
+            index=records,
+        )
+        batch.coins = torch.from_numpy(chance(self.ids[index], seed=self.seed, epoch=epoch).view(np.int64))
+        return batch
+
+    def named(self, epoch: int, number: int) -> str:
+        records = np.unique(self.records[self.batches(epoch)[number]])[:NAMED]
+        return f"training records {', '.join(str(record + 1) for record in records)}, ..."
+
+
+@dataclass(frozen=True)
+class LabelledJudge:
+    """The scores of a model on a `Part` that takes no part in training."""
+
+    source: Any
+    part: Part
+
+    def __call__(self, model: Model) -> Judged:
+        scores: dict[str, float] = {}
+        ranks: list[tuple[float, ...]] = []
+        noises: list[float] = []
+        # With ranks each one answers its share; where weights are spread over them, all go through all together.
+        others = ALONE if model.is_sharded else current()
+        items = self.part.items[others.rank :: others.world]
+        outputs = predict(model, self.source, items, num_records=len(self.part), label="validating")
+        outputs = {name: others.add(raw) for name, raw in outputs.items()}
+        for name, target in model.targets.items():
+            rows = [i for i, label in enumerate(self.part.labels[name]) if label is not None]
+            labels, raw = [self.part.labels[name][i] for i in rows], outputs[name][rows]
+            if rows:
+                found = target.score(target.tuned(raw, target.features(labels)).decode(raw), labels)
+                before = f"{name}: " if len(model.targets) > 1 else ""
+                scores |= {f"{before}{metric}": value for metric, value in found.items()}
+                ranks.append(rank(target, found))
+                noises.append(noise(target, found, len(rows)))
+        middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets
+        return Judged(scores, middle, sum(noises) / max(1, len(noises)))
+
+
+def item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
+    """(N,) the records' ids, made different for the windows of one record, so that each has its own chance."""
+    first = np.r_[True, records[1:] != records[:-1]]
+    window = np.arange(len(records)) - np.maximum.accumulate(np.where(first, np.arange(len(records)), 0))
+    return np.where(window == 0, ids, chance(ids, seed=0, epoch=0) + window.astype(np.uint64))
+
+
+def train(
+    model: Model,
+    source: Any,
+    part: Part,
+    valid: Part | None,
+    config: TrainConfig,
+    *,
+    checkpoint: Checkpoint | None = None,
+    label: str = "training",
+) -> loop.Training:
+    """`loop.train` on `part`. source: the `Input` that made the items. valid: chooses the epoch; None: the last one."""
+    assert config.batch_size
+    feed = LabelledFeed(source, part, model.targets, batch_size=config.batch_size, seed=config.seed)
+    judge = None if valid is None else LabelledJudge(source, valid)
+    return loop.train(model, feed, judge, config, checkpoint=checkpoint, label=label)

@@ -1,0 +1,291 @@
+"""`zaowu pretrain`: raw text -> a base of one's own, with a report."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zaowu import bases
+from zaowu.batching.shards import Shards, build
+from zaowu.config import PretrainConfig, to_plain
+from zaowu.errors import UserError
+from zaowu.inputs.text.codec import FILES, Codec
+from zaowu.learn import choose_device
+from zaowu.learn.corpus import Pretrained, Tokens, check_base, choose_tokens, pretrain as learn
+from zaowu.learn.fill import GAP, filled
+from zaowu.options import RARE_OF_PRETRAINING, mixture, pretrain_config, rare_settings, seconds, share_of
+from zaowu.progress import note, speaking
+from zaowu.records.corpus import Corpus, documents
+from zaowu.report.pretraining import Pretraining, Source
+from zaowu.report.say import language
+from zaowu.run.base import Base, save, shape_for_others
+from zaowu.run.folder import partial, place, read_json, write_json, writing
+from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.estimate import cost
+from zaowu.train.estimate.machine import peak_memory_mb
+from zaowu.train.estimate.result import WATTS
+
+SHARDS = ".shards"  # beside the folder of the base, while it is made
+
+
+def pretrain(
+    sources: str | Path | Sequence[str | Path],
+    *,
+    objective: str = "mlm+nsp",
+    base: str = "none",
+    size: str = "small",
+    pieces: str = "wordpiece",
+    vocab_size: int | None = None,
+    trim_vocab: str = "auto",
+    length: int = 128,
+    mix: Mapping[str, float] | Sequence[str] = (),
+    text_column: str | None = None,
+    document_column: str | None = None,
+    whole_word: bool = False,
+    near_duplicates: bool = False,
+    memory: float = 1000.0,
+    shards: str | Path | None = None,
+    part: str | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    tokens: int | None = None,
+    time_limit: str | float | None = None,
+    reach: float | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    optimizer: str = "adamw",
+    schedule: str = "linear",
+    accumulate: int = 1,
+    recompute: bool = False,
+    shard: bool = False,
+    keep: int = 1,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    lang: str | None = None,
+) -> Base | None:
+    """Reads, cleans and tokenises a corpus once, trains on it, writes the base and its report.
+
+    sources: files, folders or URLs of .txt, .md, .jsonl, .parquet, .html, also packed with gzip. objective: mlm+nsp,
+    mlm, mlm+sop or causal. base: what is gone on from; none = from scratch, with pieces learned from the corpus.
+    mix: source -> how often it is seen in an epoch. shards: the folder of the tokenised corpus, which then stays;
+    part: "i/n" only tokenises that part of it, and returns None until all parts are done. batch_size: rows of
+    `length` tokens in one step. Whichever limit comes first ends the training: epochs, steps, tokens, time_limit
+    ("90s", "20m", "2h"), reach (held-out loss), or no gain. The other parameters are those of `fit`.
+    Raises UserError for any input that cannot be used; nothing already written is lost.
+    """
+    with speaking(quiet=quiet):
+        given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+        names = tuple(str(source) for source in given)
+        if not names:
+            raise UserError("SOURCE: expected files or folders of text, got none.")
+        corpus = {
+            "text_column": text_column,
+            "document_column": document_column,
+            "whole_word": whole_word,
+            "near_duplicates": near_duplicates,
+            "memory_mb": float(memory),
+            "pieces": pieces,
+        }
+        if vocab_size is not None:
+            corpus["num_pieces"] = vocab_size
+        training = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "lr": lr,
+            "time_limit": seconds(time_limit),
+            "keep": keep,
+            "patience": PATIENCE,
+            "seed": seed,
+            "device": device,
+            "precision": precision,
+            "threads": threads,
+        }
+        choices = {
+            "sources": list(names),
+            "mix": mixture(mix, names),
+            "objective": objective,
+            "base": base,
+            "size": size,
+            "trim_vocab": trim_vocab,
+            "length": length,
+        }
+        config = pretrain_config(
+            choices,
+            corpus,
+            training,
+            {"shape": schedule, "steps": steps, "tokens": tokens, "reach": reach},
+            {"optimizer": optimizer, "accumulate": accumulate, "recompute": recompute, "shard": shard},
+            rare_settings(settings, rare=RARE_OF_PRETRAINING, verb="pretrain"),
+        )
+        words = language(lang)
+        folder = place(out, name=Path(names[0]).absolute().stem, overwrite=overwrite, resume=resume)
+        choose_device(config.train.device)
+        share = share_of(part)
+        if share is not None and shards is None:
+            raise UserError("--part: expected --shards FOLDER beside it, a folder that all parts share.")
+        return _pretrain(config, folder, shards, share, resume=resume, lang=words)
+
+
+PATIENCE = 5  # evaluations, of twenty
+
+
+def _pretrain(
+    config: PretrainConfig,
+    folder: Path,
+    shards: str | Path | None,
+    part: tuple[int, int] | None,
+    *,
+    resume: bool,
+    lang: str,
+) -> Base | None:
+    base = check_base(config)
+    if base is not None:
+        config = replace(config, base=bases.pinned(config.base, base.folder))
+    corpus = documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
+    checkpoint = Checkpoint(partial(folder), keep=config.train.keep)
+    if resume:
+        checkpoint.bring_back(Checkpoint(folder))
+        if not checkpoint.exists:
+            note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
+    else:
+        checkpoint.remove()
+    place_of_shards = folder.with_name(folder.name + SHARDS) if shards is None else Path(shards)
+    if shards is None and not resume:
+        shutil.rmtree(place_of_shards, ignore_errors=True)
+    tokens = _tokens(config, corpus, place_of_shards)
+    made_shards = build(corpus, tokens.codec, place_of_shards, part=part or (0, 1))
+    if part is not None:
+        return None
+    assert made_shards is not None
+    for sentence in corpus.counts.sentences():
+        note(sentence)
+    note(
+        f"{made_shards.num_tokens('train'):,} tokens of {made_shards.num_documents('train'):,} documents to learn "
+        f"from, {made_shards.num_tokens('valid'):,} tokens of {made_shards.num_documents('valid'):,} held out."
+    )
+    checkpoint.identity = _identity(config, made_shards)
+    made = learn(made_shards, tokens, config, checkpoint=checkpoint)
+    base_made = save(made, _content(made, made_shards, corpus, config, folder), config, folder, lang=lang)
+    if not base_made.stopped:
+        Checkpoint(folder).remove()
+        if shards is None:
+            shutil.rmtree(place_of_shards, ignore_errors=True)
+    return base_made
+
+
+def _tokens(config: PretrainConfig, corpus: Corpus, place_of_shards: Path) -> Tokens:
+    """The pieces, which stand beside the shards: every part of an array job, and every resumed run, has the same."""
+    base, place_of_pieces = check_base(config), place_of_shards / "pieces"
+    kept_file = place_of_pieces / "kept.json"
+    if (place_of_pieces / FILES[0]).is_file():
+        kept = np.asarray(read_json(kept_file), np.int64) if kept_file.is_file() else None
+        return Tokens(Codec.from_folder(place_of_pieces), base, kept)
+    tokens = choose_tokens(config, base, _sample(corpus, config.corpus.sample_mb))
+    fresh = place_of_shards / "pieces.new"
+    with writing(place_of_shards):
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        tokens.codec.save(fresh)
+        if tokens.kept is not None:
+            write_json(fresh / kept_file.name, tokens.kept.tolist())
+        fresh.rename(place_of_pieces)
+    return tokens
+
+
+def _sample(corpus: Corpus, megabytes: float) -> Iterator[str]:
+    """Texts from the head of the corpus."""
+    left = megabytes * 1e6
+    for document in corpus:
+        for paragraph in document.paragraphs:
+            yield paragraph
+            left -= len(paragraph.encode("utf-8", "surrogatepass"))
+        if left <= 0:
+            return
+
+
+def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
+    """What must not change between an interruption and --resume."""
+    free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
+    training = {name: value for name, value in to_plain(config.train).items() if name not in free}
+    return {
+        "corpus": [entry.sha256 for entry in (*shards.train, *shards.valid)],
+        "mix": list(shards.weights),
+        "objective": config.objective,
+        "base": config.base,
+        "size": config.size,
+        "length": config.length,
+        "whole_word": config.corpus.whole_word,
+        **training,
+    }
+
+
+def _content(made: Pretrained, shards: Shards, corpus: Corpus, config: PretrainConfig, folder: Path) -> Pretraining:
+    """What the report says."""
+    counts, trunk, training = shards.counts, made.model.config.trunk, made.training
+    _, classes, why = shape_for_others(made)
+    num_tokens = float(training.num_tokens)
+    flops = 3 * cost.flops(trunk, num_tokens, num_tokens * config.length)
+    return Pretraining(
+        name=folder.name,
+        objectives=tuple(made.objectives),
+        base="" if config.base == "none" else config.base,
+        shape={
+            "layers": trunk.num_layers,
+            "width": trunk.dim,
+            "heads": trunk.attention.num_heads,
+            "parameters": made.model.num_parameters,
+            "pieces": made.source.codec.num_pieces,
+            "length": config.length,
+        },
+        sources=tuple(
+            Source(name=source.path, documents=0, bytes=source.bytes, weight=weight)
+            for source, weight in zip(shards.sources, shards.weights, strict=True)
+        ),
+        corpus={
+            **{name: counts[name] for name in ("documents", "paragraphs", "duplicates", "near_duplicates", "held_out")},
+            "unreadable": counts["num_skipped"],
+            "train_tokens": shards.num_tokens("train"),
+            "valid_tokens": shards.num_tokens("valid"),
+        },
+        unreadable=tuple(counts["skipped"][:10]),
+        history=tuple(training.history),
+        before=made.before,
+        reason=training.reason,
+        filled=filled(made, shards, seed=made.settings.seed),
+        cost={
+            "seconds": training.seconds,
+            "tokens": num_tokens,
+            "tokens_per_s": num_tokens / max(1e-9, training.seconds),
+            "flops": flops,
+            "peak_mb": peak_memory_mb() or 0.0,
+            "watt_hours": training.seconds * WATTS / 3600,
+            "watts": WATTS,
+        },
+        command=_command(config, folder),
+        opens_with=classes,
+        no_config=why,
+        mask=GAP,
+        notes=tuple(corpus.counts.notes),
+    )
+
+
+def _command(config: PretrainConfig, folder: Path) -> str:
+    """What repeats it on a command line."""
+    usual, words = PretrainConfig(), ["zaowu", "pretrain", *config.sources]
+    for name in ("objective", "base", "size", "length"):
+        if (value := getattr(config, name)) != getattr(usual, name):
+            words += [f"--{name}", str(value)]
+    return shlex.join([*words, "--out", f"{folder}-again"])
