@@ -123,9 +123,21 @@ def test_only_a_few_plans_are_in_memory():
     assert len(folder.opened) <= 8 and len(feed._opened) == KEPT
 
 
+def test_what_an_epoch_holds_is_worked_out_once():
+    folder = made_folder()
+    feed = feed_of("mlm", folder=folder)
+    assert feed.epoch_tokens(0) == sum(feed.num_tokens(0, number) for number in range(feed.num_batches(0)))
+    feed.num_batches(3)
+    count = len(folder.opened)
+    for number in range(5):
+        feed.batch(3, number)
+        assert feed.epoch_tokens(0) > 0 and feed.num_batches(0) > 0
+    assert len(folder.opened) <= count + 2 and len(feed._opened) == KEPT
+
+
 def test_a_batch_can_be_named():
     feed = feed_of("mlm")
-    assert feed.named(0, 0).startswith("Rows ") and "of train shard" in feed.named(0, 0)
+    assert feed.named(0, 0).startswith("rows ") and "of train shard" in feed.named(0, 0)
     assert feed.named(0, 0) != feed.named(0, 1)
 
 
