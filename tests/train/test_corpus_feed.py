@@ -159,3 +159,10 @@ def test_an_empty_side_has_no_batches():
     chosen = make(parse("mlm"), Recipe(pieces=PIECES))
     assert held_out(folder, chosen, batch_tokens=TOKENS) == []
     assert CorpusFeed(folder, chosen, batch_tokens=TOKENS, side="valid").num_batches(0) == 0
+
+
+@pytest.mark.parametrize("text", CHOICES)
+def test_sources_that_weigh_nothing_give_nothing_and_others_what_they_weigh(text):
+    assert feed_of(text, weights=(0.0, 0.0)).num_batches(0) == 0
+    once, twice = (feed_of(text, weights=(0.0, weight)).epoch_tokens(0) for weight in (1.0, 2.0))
+    assert once > 0 and 1.9 < twice / once < 2.1

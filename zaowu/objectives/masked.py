@@ -24,6 +24,7 @@ from zaowu.objectives import Recipe, Tally
 from zaowu.records.identity import mixed
 from zaowu.targets import LossSum, Metric
 from zaowu.trunk.transformer.feedforward import activate
+from zaowu.trunk.transformer.layout import wide
 from zaowu.trunk.transformer.linear import Linear
 from zaowu.trunk.vocabulary import Vocabulary
 
@@ -149,7 +150,7 @@ class MaskedHead(nn.Module):
 
     def turned(self, states: Tensor) -> Tensor:
         """(M, D) -> (M, D), what is held against the table."""
-        turned: Tensor = self.norm(activate(self.dense(states, stay_low=True), kind=self.kind).float())
+        turned: Tensor = self.norm(wide(activate(self.dense(states, stay_low=True), kind=self.kind)))
         return turned
 
     @torch.no_grad()
