@@ -43,6 +43,7 @@ def test_other_documents_are_drawn_evenly():
     drawn = np.zeros(20)
     for epoch in range(8):
         starts, _, _, labels = spans(NextSentence(RECIPE).plan(shard, epoch=epoch))
+        assert (document(shard, starts[labels == 1, 0]) != document(shard, starts[labels == 1, 1])).all()
         drawn += np.bincount(document(shard, starts[labels == 1, 1]), minlength=20)
     # Each row draws from all documents but its own: a document's chance is known from where the rows come from.
     assert drawn.min() > 0 and abs(drawn / drawn.sum() - 1 / 20).max() < 0.02
@@ -54,7 +55,7 @@ def test_spans_are_whole_sentences_and_fit(kind):
     starts, stops, _, labels = spans(plan)
     assert np.isin(starts, SHARD.sentences).all()  # no sentence here is longer than a row
     whole = np.isin(stops, SHARD.sentences)
-    assert whole[:, 0].all() and whole[labels == 0].all() and whole[labels == 1].mean() > 0.98
+    assert whole[:, 0].all() and whole[labels == 0].all() and whole[labels == 1].mean() > 0.995
     assert (stops > starts).all() and plan.lengths.max() <= LENGTH
     assert (document(SHARD, starts) == document(SHARD, stops - 1)).all()
 

@@ -9,7 +9,7 @@ from made_shards import PIECES, MadeFolder, made_folder, made_shard
 
 from zaowu.batching.order import chance
 from zaowu.objectives import CHOICES, Recipe, make, parse
-from zaowu.train.corpus import KEPT, CorpusFeed, held_out
+from zaowu.train.corpus import BUCKET, KEPT, CorpusFeed, held_out
 
 TOKENS = 600
 
@@ -47,14 +47,17 @@ def test_tokens_are_known_without_making_a_batch_and_stay_in_the_budget(text):
 
 
 @pytest.mark.parametrize("text", CHOICES)
-def test_padding_wastes_under_three_percent(text):
-    folder = made_folder(num_documents=1500)
-    feed = feed_of(text, folder=folder, batch_tokens=2048, length=128)
+@pytest.mark.parametrize("batch_tokens", [2048, 512])
+def test_padding_wastes_under_three_percent(text, batch_tokens):
+    """The smaller batches are enough for a second bucket in each shard."""
+    shards = [made_shard(3500, sentences=3, seed=seed) for seed in range(2)]
+    feed = feed_of(text, folder=MadeFolder(shards, [0, 1], []), batch_tokens=batch_tokens, length=128)
+    assert (feed.num_batches(0) > 2 * BUCKET) == (batch_tokens == 512)
     masks = [feed.batch(0, number).mask for number in range(feed.num_batches(0))]
     real, padded = sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks)
     assert real > 0.97 * padded
-    full = [int(mask.sum()) for mask in masks if int(mask.sum()) > 2048 - 128]
-    assert len(full) >= len(masks) - 3  # one at the end of each shard may be smaller
+    full = [int(mask.sum()) for mask in masks if int(mask.sum()) > batch_tokens - 128]
+    assert len(full) >= len(masks) - 2  # one at the end of each shard may be smaller
 
 
 @pytest.mark.parametrize("text", CHOICES)
@@ -102,7 +105,8 @@ def test_a_batch_holds_what_the_model_reads():
 
 
 def test_packed_rows_tell_documents_apart():
-    batch = feed_of("mlm", length=256).batch(0, 0)
+    feed = feed_of("mlm", length=250)
+    batch = next(batch for number in range(99) if not (batch := feed.batch(0, number)).mask.all())
     assert batch.documents is not None and batch.documents.max() > 0
     assert (batch.documents[~batch.mask] == -1).all()
 
@@ -119,9 +123,21 @@ def test_only_a_few_plans_are_in_memory():
     assert len(folder.opened) <= 8 and len(feed._opened) == KEPT
 
 
+def test_what_an_epoch_holds_is_worked_out_once():
+    folder = made_folder()
+    feed = feed_of("mlm", folder=folder)
+    assert feed.epoch_tokens(0) == sum(feed.num_tokens(0, number) for number in range(feed.num_batches(0)))
+    feed.num_batches(3)
+    count = len(folder.opened)
+    for number in range(5):
+        feed.batch(3, number)
+        assert feed.epoch_tokens(0) > 0 and feed.num_batches(0) > 0
+    assert len(folder.opened) <= count + 2 and len(feed._opened) == KEPT
+
+
 def test_a_batch_can_be_named():
     feed = feed_of("mlm")
-    assert feed.named(0, 0).startswith("Rows ") and "of train shard" in feed.named(0, 0)
+    assert feed.named(0, 0).startswith("rows ") and "of train shard" in feed.named(0, 0)
     assert feed.named(0, 0) != feed.named(0, 1)
 
 
@@ -143,3 +159,10 @@ def test_an_empty_side_has_no_batches():
     chosen = make(parse("mlm"), Recipe(pieces=PIECES))
     assert held_out(folder, chosen, batch_tokens=TOKENS) == []
     assert CorpusFeed(folder, chosen, batch_tokens=TOKENS, side="valid").num_batches(0) == 0
+
+
+@pytest.mark.parametrize("text", CHOICES)
+def test_sources_that_weigh_nothing_give_nothing_and_others_what_they_weigh(text):
+    assert feed_of(text, weights=(0.0, 0.0)).num_batches(0) == 0
+    once, twice = (feed_of(text, weights=(0.0, weight)).epoch_tokens(0) for weight in (1.0, 2.0))
+    assert once > 0 and 1.9 < twice / once < 2.1

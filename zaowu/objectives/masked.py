@@ -24,6 +24,7 @@ from zaowu.objectives import Recipe, Tally
 from zaowu.records.identity import mixed
 from zaowu.targets import LossSum, Metric
 from zaowu.trunk.transformer.feedforward import activate
+from zaowu.trunk.transformer.layout import wide
 from zaowu.trunk.transformer.linear import Linear
 from zaowu.trunk.vocabulary import Vocabulary
 
@@ -112,11 +113,7 @@ class Masked(OfTokens):
     def _chosen(self, rows: Rows, row: np.ndarray, ordinary: np.ndarray, chances: np.ndarray) -> np.ndarray:
         """(N,) bool. Where chance chooses nothing in a row, the token or word that was next to it is chosen."""
         if self.recipe.whole_word and rows.starts_word is not None:
-            # What is special is a word of its own, and so is what follows it: a word may have been cut there.
-            starts = rows.starts_word | ~ordinary
-            starts[1:] |= ~ordinary[:-1]
-            starts[0] = True
-            word = np.maximum.accumulate(np.where(starts, np.arange(len(row)), 0))
+            word = np.maximum.accumulate(np.where(rows.starts_word, np.arange(len(row)), 0))  # special pieces start one
             chances = chances[word]
         key = np.where(ordinary, chances, np.uint64(2**64 - 1))
         chosen = key < np.uint64(int(SHARE * 2**64))
@@ -153,7 +150,7 @@ class MaskedHead(nn.Module):
 
     def turned(self, states: Tensor) -> Tensor:
         """(M, D) -> (M, D), what is held against the table."""
-        turned: Tensor = self.norm(activate(self.dense(states, stay_low=True), kind=self.kind).float())
+        turned: Tensor = self.norm(wide(activate(self.dense(states, stay_low=True), kind=self.kind)))
         return turned
 
     @torch.no_grad()

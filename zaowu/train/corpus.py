@@ -68,8 +68,8 @@ class CorpusFeed:
         self.batch_tokens, self.side, self.group = batch_tokens, side, group
         self.layout = layout(self.objectives)
         self.recipe = self.layout.recipe
-        self._opened: OrderedDict[tuple[int, int], Opened] = OrderedDict()
-        self._tokens: dict[int, dict[int, np.ndarray]] = {}  # epoch -> shard -> real tokens of its batches
+        self._opened: OrderedDict[tuple[int, int], Opened] = OrderedDict()  # by epoch and place of the shard
+        self._tokens: dict[tuple[int, int], np.ndarray] = {}
 
     def num_batches(self, epoch: int) -> int:
         return sum(len(self.tokens_of(epoch, place)) for place in range(len(self.entries)))
@@ -134,13 +134,11 @@ class CorpusFeed:
         raise IndexError(f"epoch {epoch} has no batch {number}")
 
     def tokens_of(self, epoch: int, place: int) -> np.ndarray:
-        """(batches,) real tokens of the batches of a shard, kept for this epoch and the one before it."""
-        kept = self._tokens.setdefault(epoch, {})
-        for other in [known for known in self._tokens if abs(known - epoch) > 1]:
-            del self._tokens[other]
-        if place not in kept:
-            kept[place] = self.opened(epoch, place).tokens
-        return kept[place]
+        """(batches,) real tokens of the batches of a shard; kept, for a corpus has few batches."""
+        key = epoch, place
+        if key not in self._tokens:
+            self._tokens[key] = self.opened(epoch, place).tokens
+        return self._tokens[key]
 
     def opened(self, epoch: int, place: int) -> Opened:
         key = epoch, place
@@ -160,7 +158,8 @@ class CorpusFeed:
 def batches_of(plan: Plan, *, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Rows of similar length in random order, each batch an index array of at most `batch_tokens` real tokens.
 
-    A longer row goes alone. Buckets are sorted up and down in turn, so the batch on the border of two wastes nothing.
+    A longer row goes alone; only the last batch of a shard may be smaller. Buckets are sorted up and down in turn: the
+    batch on the border of two would else pad many short rows to the longest.
     """
     if not len(plan):
         return []

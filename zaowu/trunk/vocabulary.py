@@ -95,9 +95,10 @@ class _CrossEntropy(torch.autograd.Function):
                 torch.mm(dz, low, out=dx[part])
             if weighted is not None:
                 product = dz.t() @ weighted[part]
-                if len(parts) > 1:
-                    product = product.to(table.dtype)
-                dtable = product if dtable is None else dtable.add_(product)
+                if dtable is not None:
+                    dtable.add_(product)
+                else:
+                    dtable = product if len(parts) == 1 else product.to(table.dtype)
             if dbias is not None:
                 dbias += (weights[part].to(dtype) @ dz).to(dbias.dtype)
         if dx is not None:
