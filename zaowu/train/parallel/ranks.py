@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from zaowu.errors import Stopped, UserError, shorten
 from zaowu.progress import note, speaking
 
 PATIENCE = timedelta(minutes=30)  # for a rank that has more to do than others between two steps
+_doors: list[Any] = []  # open as long as this process lives
 _waits = count()  # the same on every rank
+DOOR = "zaowu door"  # in torchrun's store: where the first rank is found
 FAILED = "zaowu failed"  # in torchrun's store: how many ranks did
 
 
@@ -158,13 +161,43 @@ def _join(device: str) -> Ranks:
             )
         torch.cuda.set_device(local)
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        store, rank, world = _meet()
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE
+        )
     except (RuntimeError, ValueError) as error:
         raise UserError(f"The processes that torchrun started cannot find one another: {shorten(error, 200)}") from None
     ranks = current()
     if ranks.is_first:
         note(f"Training on {ranks.world} ranks, {'nccl on CUDA' if cuda else 'gloo on CPU'}.")
     return ranks
+
+
+def _meet() -> tuple[Any, int, int]:
+    """A store of this start alone, our rank, and how many there are.
+
+    torchrun's store lives as long as torchrun and may hold addresses of ranks that died before a restart. So the first
+    rank opens a door of its own, and the others come in where it answers: a dead one's does not.
+    """
+    shared, rank, world = next(distributed.rendezvous("env://", timeout=PATIENCE))
+    host, until = os.environ["MASTER_ADDR"], time.monotonic() + PATIENCE.seconds
+    if rank == 0:
+        name = uuid.uuid4().hex
+        door = distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        door.set("name", name)
+        shared.set(DOOR, f"{door.port} {name}")
+        _doors.append(door)
+        return distributed.PrefixStore(name, shared), rank, world
+    while True:
+        port, name = shared.get(DOOR).decode().split()
+        try:
+            door = distributed.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=2))
+            if door.check(["name"]) and door.get("name").decode() == name:
+                return distributed.PrefixStore(name, shared), rank, world
+        except RuntimeError:  # nobody is there
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.2)
 
 
 def _store() -> Any:
