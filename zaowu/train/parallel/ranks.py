@@ -20,10 +20,8 @@ from zaowu.errors import Stopped, UserError, shorten
 from zaowu.progress import note, speaking
 
 PATIENCE = timedelta(minutes=30)  # for a rank that has more to do than others between two steps
-_doors: list[Any] = []  # open as long as this process lives
 _waits = count()  # the same on every rank
-DOOR = "zaowu door"  # in torchrun's store: where the first rank is found
-FAILED = "zaowu failed"  # in torchrun's store: how many ranks did
+FAILED = "zaowu failed"  # how many ranks did
 
 
 @dataclass(frozen=True)
@@ -176,28 +174,27 @@ def _join(device: str) -> Ranks:
 def _meet() -> tuple[Any, int, int]:
     """A store of this start alone, our rank, and how many there are.
 
-    torchrun's store lives as long as torchrun and may hold addresses of ranks that died before a restart. So the first
-    rank opens a door of its own, and the others come in where it answers: a dead one's does not.
+    torchrun's store lives as long as torchrun, and after a restart it may still hold what ranks wrote that are dead.
+    So every rank knocks with a word that nobody used before, and the first one answers with the name of the new store.
     """
     shared, rank, world = next(distributed.rendezvous("env://", timeout=PATIENCE))
-    host, until = os.environ["MASTER_ADDR"], time.monotonic() + PATIENCE.seconds
-    if rank == 0:
-        name = uuid.uuid4().hex
-        door = distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False)
-        door.set("name", name)
-        shared.set(DOOR, f"{door.port} {name}")
-        _doors.append(door)
-        return distributed.PrefixStore(name, shared), rank, world
-    while True:
-        port, name = shared.get(DOOR).decode().split()
-        try:
-            door = distributed.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=2))
-            if door.check(["name"]) and door.get("name").decode() == name:
-                return distributed.PrefixStore(name, shared), rank, world
-        except RuntimeError:  # nobody is there
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.2)
+    word, until = uuid.uuid4().hex, time.monotonic() + PATIENCE.seconds
+
+    def answer() -> bool:
+        for other in range(1, world):
+            if shared.check([f"zaowu knock {other}"]):
+                shared.set(f"zaowu answer {shared.get(f'zaowu knock {other}').decode()}", word)
+        return bool(shared.add(f"zaowu came {word}", 0) == world - 1)
+
+    if rank > 0:
+        shared.set(f"zaowu knock {rank}", word)
+    while not (answer() if rank == 0 else shared.check([f"zaowu answer {word}"])):
+        if time.monotonic() > until:
+            raise RuntimeError(f"some of the {world} did not come")
+        time.sleep(0.05)
+    name = word if rank == 0 else shared.get(f"zaowu answer {word}").decode()
+    shared.add(f"zaowu came {name}", rank > 0)
+    return distributed.PrefixStore(name, shared), rank, world
 
 
 def _store() -> Any:
