@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from zaowu.progress import note, speaking
 
 PATIENCE = timedelta(minutes=30)  # for a rank that has more to do than others between two steps
 _waits = count()  # the same on every rank
-FAILED = "zaowu failed"  # in torchrun's store: how many ranks did
+FAILED = "zaowu failed"  # how many ranks did
 
 
 @dataclass(frozen=True)
@@ -158,13 +159,42 @@ def _join(device: str) -> Ranks:
             )
         torch.cuda.set_device(local)
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        store, rank, world = _meet()
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE
+        )
     except (RuntimeError, ValueError) as error:
         raise UserError(f"The processes that torchrun started cannot find one another: {shorten(error, 200)}") from None
     ranks = current()
     if ranks.is_first:
         note(f"Training on {ranks.world} ranks, {'nccl on CUDA' if cuda else 'gloo on CPU'}.")
     return ranks
+
+
+def _meet() -> tuple[Any, int, int]:
+    """A store of this start alone, our rank, and how many there are.
+
+    torchrun's store lives as long as torchrun, and after a restart it may still hold what ranks wrote that are dead.
+    So every rank knocks with a word that nobody used before, and the first one answers with the name of the new store.
+    """
+    shared, rank, world = next(distributed.rendezvous("env://", timeout=PATIENCE))
+    word, until = uuid.uuid4().hex, time.monotonic() + PATIENCE.seconds
+
+    def answer() -> bool:
+        for other in range(1, world):
+            if shared.check([f"zaowu knock {other}"]):
+                shared.set(f"zaowu answer {shared.get(f'zaowu knock {other}').decode()}", word)
+        return bool(shared.add(f"zaowu came {word}", 0) == world - 1)
+
+    if rank > 0:
+        shared.set(f"zaowu knock {rank}", word)
+    while not (answer() if rank == 0 else shared.check([f"zaowu answer {word}"])):
+        if time.monotonic() > until:
+            raise RuntimeError(f"some of the {world} did not come")
+        time.sleep(0.05)
+    name = word if rank == 0 else shared.get(f"zaowu answer {word}").decode()
+    shared.add(f"zaowu came {name}", rank > 0)
+    return distributed.PrefixStore(name, shared), rank, world
 
 
 def _store() -> Any:
