@@ -74,6 +74,10 @@ def test_its_loss_adds_up_and_teaches_the_head(example):
     torch.testing.assert_close(whole.sum, sum(part.sum for part in parts))
     assert float(whole.count) == pytest.approx(sum(float(part.count) for part in parts))
     assert float(whole.count) > 0 and torch.isfinite(whole.sum)
+    truth = target.features(given.labels)
+    weights = torch.ones(len(truth)) * torch.from_numpy(targets.answered(truth))
+    assert target.count(torch.from_numpy(truth), weights) == pytest.approx(float(whole.count))
+    assert target.reads == "pooled"
     (gradient,) = torch.autograd.grad(whole.sum, outputs)
     assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zaowu.verbs.estimate import estimate_fit as estimate_fit
     from zaowu.verbs.fit import fit as fit
     from zaowu.verbs.predict import predict as predict
+    from zaowu.verbs.pretrain import pretrain as pretrain
 
 _PLACES = {
     "Run": "zaowu.run",
@@ -34,6 +35,7 @@ _PLACES = {
     "fit": "zaowu.verbs.fit",
     "load": "zaowu.run.load",
     "predict": "zaowu.verbs.predict",
+    "pretrain": "zaowu.verbs.pretrain",
 }
 __all__ = sorted(_PLACES)
 

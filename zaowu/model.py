@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zaowu.batching.batch import Batch
 from zaowu.config import ModelConfig
 from zaowu.objectives import Objective, Tally
-from zaowu.targets import LossSum, Target
+from zaowu.targets import LossSum, Target, sum_losses
 from zaowu.trunk.transformer.encoder import Encoder
 
 MIN_REAL = 1e-9
@@ -25,6 +25,8 @@ class Model(nn.Module):
     parts; `heads` stand in the order of the targets. objectives: name -> its `Objective`, beside targets or instead;
     their heads stand under names of their own, and read the one table of tokens there is.
     """
+
+    is_sharded = False  # whether this process holds only a part of each weight (`train/parallel`)
 
     def __init__(
         self,
@@ -88,6 +90,25 @@ class Model(nn.Module):
             for name, outputs in self.outputs(states, batch).items()
         }
         return losses | {name: objective.loss(*given) for name, objective, given in self._given(states, batch)}
+
+    def total(self, batch: Batch, counts: Mapping[str, float], *, among_ranks: bool = False) -> Tensor:
+        """(): the sums of a part of a batch, divided by the counts of the whole.
+
+        among_ranks: every head gets a gradient, of zeros where this part has no answer for it, since ranks wait for
+        one another's.
+        """
+        total = sum_losses(self.loss(batch, seed=batch.coins), counts)
+        if among_ranks:
+            for module in self.last_parts().values():
+                for weight in module.parameters():
+                    total = total + weight.sum() * 0.0
+        return total
+
+    def last_parts(self) -> dict[str, nn.Module]:
+        """What stands behind the trunk: target or objective -> its head, and the pooler."""
+        found: dict[str, nn.Module] = dict(zip(self.targets, self.heads, strict=True))
+        found |= {name: getattr(self, one.head_name) for name, one in self.objectives.items()}
+        return found if self.pooler is None else found | {"": self.pooler}
 
     def counts(self, batch: Batch) -> dict[str, float]:
         """The counts that `loss` will have, from the batch alone."""

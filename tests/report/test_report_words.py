@@ -47,6 +47,8 @@ def test_no_sentence_is_left_over():
 
 
 def test_what_training_and_scoring_say_is_known_in_chinese():
+    from dataclasses import replace
+
     from zaowu import targets
     from zaowu.evaluate.baseline import TFIDF
     from zaowu.train.stop import Point, reason_to_stop
@@ -59,6 +61,10 @@ def test_what_training_and_scoring_say_is_known_in_chinese():
     say = Say("zh")
     assert say.told(done) == "5 轮全部完成"
     assert say.told(stuck) == "验证集上连续 2 次评估没有进步"
+    bounds = {"steps": {"steps": 1}, "tokens": {"tokens": 0}, "time": {"seconds": 1.0}, "reach": {"reach": 0.5}}
+    for bound in bounds.values():
+        assert re.search("[\u4e00-\u9fff]", say.told(reason_to_stop([point(1, 0.5)], **bound))), bound
+    assert say.told(reason_to_stop([replace(point(1, 0.5), train_loss=float("inf"))])).startswith("训练发散")
     assert say.name("scored_on", "5-fold cross-validation") == "5 折交叉验证评分"
     assert say.name("baseline", "majority") == "总是猜最多的类别"
     for kind in targets.kinds():
@@ -130,6 +136,8 @@ def test_numbers():
     assert english.whole(1234567) == "1,234,567"
     assert english.million(33_148_000) == "33.1 million"
     assert chinese.million(33_148_000) == "3,315 万"
+    assert english.million(1_638_000_000) == "1.6 billion" and chinese.million(163_800_000) == "1.6 亿"
+    assert english.million(None) == english.million(float("nan")) == "–"
     assert english.duration(0.44) == "0.4 s"
     assert chinese.duration(75) == "1 分 15 秒"
     assert english.listed(list("abc"), most=2) == "a, b and 1 more"

@@ -14,11 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from zaowu.bases.cache import home
 from zaowu.config import AttentionConfig, ModelConfig, PositionConfig, TrainConfig, TrunkConfig
 from zaowu.model import Model
+from zaowu.targets import sum_losses
 from zaowu.targets.category import Category
 from zaowu.train.estimate import cost, probe as probes
 from zaowu.train.estimate.machine import allocated_bytes
 from zaowu.train.estimate.probe import Probe, Shape, Step, probe
-from zaowu.train.loop import sum_losses
 from zaowu.train.optim import Optimizer
 from zaowu.trunk.transformer.encoder import Encoder
 

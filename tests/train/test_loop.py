@@ -11,15 +11,14 @@ from zaowu.config import AttentionConfig, ModelConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.inputs.text import Input
 from zaowu.model import Model
-from zaowu.targets import LossSum
+from zaowu.targets import LossSum, sum_losses
 from zaowu.targets.category import Category
 from zaowu.targets.number import Number
 from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.feed import Judge
 from zaowu.train.labelled import LabelledFeed, Part, item_ids, train
-from zaowu.train.loop import sum_losses
-from zaowu.train.optim import rate
+from zaowu.train.schedule import rate
 
 WORDS = {"ball": "sport", "goal": "sport", "team": "sport", "chip": "tech", "code": "tech", "data": "tech"}
 CONFIG = TrainConfig(epochs=4, batch_size=8, lr=3e-3, warmup=0.06, patience=9, seed=1)

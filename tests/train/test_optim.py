@@ -1,4 +1,4 @@
-"""Touched rows against torch's own AdamW."""
+"""AdamW: touched rows and kernels against torch's own."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from zaowu.config import TrainConfig
 from zaowu.inputs.text.embedder import TokenEmbedding
-from zaowu.train.optim import Optimizer, rate
+from zaowu.train.optim import Optimizer
 from zaowu.trunk.kernels import build
 from zaowu.trunk.precision import use
 from zaowu.trunk.transformer.linear import Linear, side_by_side
@@ -48,6 +48,19 @@ def test_equals_adamw_when_every_row_is_touched() -> None:
     torch.testing.assert_close(ours.table.weight, theirs.table.weight)
     torch.testing.assert_close(ours.last.weight, theirs.last.weight)
     torch.testing.assert_close(ours.last.bias, theirs.last.bias)
+
+
+def test_a_tied_table_is_trained_like_any_other_weight() -> None:
+    ours, theirs = Net(), Net()
+    ours.table.tied = True
+    optimizer, reference = Optimizer(ours, CONFIG), torch_adamw(theirs)
+    assert not optimizer.tables and ours.table.weight.requires_grad and not ours.table.touched_only
+    for ids in ([[3, 5, 3]], [[1, 5, 2]]):
+        for model, step in ((ours, lambda: optimizer.step(1.0)), (theirs, reference.step)):
+            model(torch.tensor(ids)).backward()
+            step()
+        reference.zero_grad()
+    torch.testing.assert_close(ours.table.weight, theirs.table.weight)
 
 
 def test_other_rows_stay_as_they_are() -> None:
@@ -125,15 +138,6 @@ def test_lower_layers_learn_more_slowly() -> None:
     found = [scale[id(p)] for p in (model.trunk.positions.weight, *(b.weight for b in model.trunk.blocks))]
     assert found == [0.125, 0.25, 0.5]
     assert scale[id(model.head.weight)] == 1.0
-
-
-def test_the_rate_rises_then_falls_to_nothing() -> None:
-    shares = [rate(step, num_steps=100, warmup=0.1) for step in range(100)]
-    assert shares[0] == pytest.approx(0.1)
-    assert shares[9] == pytest.approx(1.0)
-    assert shares[55] == pytest.approx(0.5)
-    assert shares[99] == pytest.approx(1 / 90)
-    assert rate(120, num_steps=100, warmup=0.1) == 0.0
 
 
 class Two(nn.Module):

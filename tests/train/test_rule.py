@@ -4,7 +4,8 @@ import pytest
 
 from zaowu.config import TrainConfig
 from zaowu.errors import UserError
-from zaowu.train.rule import fill, from_scratch
+from zaowu.train.rule import SIZES, fill, from_scratch
+from zaowu.trunk.families import llama
 
 
 @pytest.mark.parametrize("num_records", [10, 600, 5000, 1_000_000])
@@ -31,6 +32,17 @@ def test_sizes_from_scratch() -> None:
     assert from_scratch("mini", max_positions=64).positions.max_positions == 64
     with pytest.raises(UserError, match="Did you mean 'small'"):
         from_scratch("smal", max_positions=64)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_causal_models_from_scratch_are_llamas(size: str) -> None:
+    config = from_scratch(size, max_positions=64, causal=True)
+    plain = from_scratch(size, max_positions=64)
+    assert (config.dim, config.num_layers) == (plain.dim, plain.num_layers)
+    assert config.ffn_dim % 32 == 0 and abs(3 * config.ffn_dim - 2 * plain.ffn_dim) < 0.05 * 2 * plain.ffn_dim
+    data = llama.write_config(config, {"vocab_size": 9, "pad_id": 0, "position_offset": 0}, heads=("causal",))
+    assert llama.read_config(data)[0] == config
+    assert all("bias" not in place.name for place in llama.names(config, {"vocab_size": 9}).values())
 
 
 def test_the_rate_rises_over_fifty_steps_where_there_are_so_many() -> None:

@@ -1,5 +1,7 @@
 """When to stop is a pure function of what was measured."""
 
+import math
+
 import pytest
 
 from zaowu import targets
@@ -108,3 +110,55 @@ def test_a_loss_that_still_falls_keeps_training_alive() -> None:
     points = history((0.12, 2.09), (0.05, 2.07), (0.11, 2.03), noise=0.04)
     assert reason_to_stop(points, epochs=5, patience=2) is None
     assert reason_to_stop(history((0.12, 2.0), (0.1, 2.1), (0.1, 2.2)), epochs=5, patience=2) is not None
+
+
+def plain(*, step: int = 10, loss: float = 1.0, **other) -> Point:
+    return Point(epoch=0, step=step, train_loss=loss, lr=0.1, seconds=other.pop("seconds", 1.0), valid={}, **other)
+
+
+def measured(*losses: float) -> list[Point]:
+    return [Point(0, 10 * i, 1.0, 0.1, 1.0, {"loss": loss}, rank=(-loss,)) for i, loss in enumerate(losses, 1)]
+
+
+def test_without_bounds_training_goes_on() -> None:
+    assert reason_to_stop([plain(step=10**9, tokens=10**12, seconds=1e9)]) is None
+
+
+@pytest.mark.parametrize(
+    ("bound", "before", "at", "reason"),
+    [
+        ({"steps": 1000}, plain(step=999), plain(step=1000), "all 1,000 steps done"),
+        ({"tokens": 5000}, plain(tokens=4999), plain(tokens=5001), "all 5,000 tokens read"),
+        ({"seconds": 60.0}, plain(seconds=59.9), plain(seconds=60.1), "time limit reached"),
+    ],
+)
+def test_each_bound_stops_where_it_is_met(bound, before, at, reason) -> None:
+    assert reason_to_stop([before], **bound) is None
+    assert reason_to_stop([at], **bound) == reason
+
+
+def test_the_target_is_reached_at_or_below_its_loss() -> None:
+    assert reason_to_stop(measured(3.0, 2.01), reach=2.0) is None
+    assert reason_to_stop(measured(3.0, 2.0), reach=2.0) == "target reached: validation loss 2.0000"
+    assert reason_to_stop(history((0.5, 0.4)), reach=0.4) == "target reached: validation loss 0.4000"
+    assert reason_to_stop([plain()], reach=9.0) is None  # nothing to measure it on
+
+
+def test_a_loss_that_rises_far_above_its_start_has_diverged() -> None:
+    def points(*losses):
+        return [plain(step=i, loss=loss) for i, loss in enumerate(losses)]
+
+    for losses in ((1.0, 0.3, 1.1), (1.0, math.nan), (math.inf,)):
+        assert str(reason_to_stop(points(*losses), epochs=9)).startswith("diverged")
+    for losses in ((1.0, 0.3, 0.9), (1.0, 1.5), (0.0, 0.0), (1.0, 0.6, 1.19)):
+        assert reason_to_stop(points(*losses), epochs=9) is None
+    assert str(reason_to_stop(measured(1.0, math.nan))).startswith("diverged")
+
+
+def test_bounds_combine_and_the_first_that_is_met_is_named() -> None:
+    bounds = {"steps": 30, "tokens": 10**6, "patience": 2, "reach": 0.5}
+    assert reason_to_stop(measured(3.0, 2.0), **bounds) is None
+    assert reason_to_stop(measured(3.0, 2.0, 1.0), **bounds) == "all 30 steps done"
+    assert reason_to_stop(measured(3.0, 0.5), **bounds) == "target reached: validation loss 0.5000"
+    stuck = [Point(0, i, 1.0, 0.1, 1.0, {"loss": 3.0 + i}, rank=(-3.0 - i,)) for i in range(3)]
+    assert reason_to_stop(stuck, **bounds) == "no gain on validation in 2 evaluations"

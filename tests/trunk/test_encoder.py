@@ -114,6 +114,9 @@ def variants() -> dict[str, TrunkConfig]:
         "before": replace(SMALL, norm_place="before", norm="rms", activation="swiglu", positions=rotary),
         "groups": replace(SMALL, attention=AttentionConfig(num_heads=4, num_groups=2, bias=False)),
         "sinusoidal": replace(SMALL, positions=PositionConfig(kind="sinusoidal"), num_segments=1, causal=True),
+        "inputs": replace(
+            SMALL, attention=AttentionConfig(num_heads=4, output_bias=False), ffn_bias=False, causal=True
+        ),
         "rezero": replace(SMALL, residual="rezero", norm="none", activation="silu"),
     }
 
@@ -183,6 +186,19 @@ def test_a_causal_encoder_does_not_see_the_future():
     assert torch.equal(before[0, :5], after[0, :5])
     assert (before[0, 5:] - after[0, 5:]).abs().max() > 1e-3
     assert (run(build(SMALL), given)[0, :5] - run(build(SMALL), batch(8, 5))[0, :5]).abs().max() > 1e-3
+
+
+def test_a_layer_has_the_biases_that_the_config_says():
+    def biases(**more):
+        encoder = Encoder(replace(PLAIN, norm="rms", num_layers=1, activation="swiglu", **more))
+        return {name.split(".")[-2] for name, _ in encoder.named_parameters() if name.endswith("bias")}
+
+    inputs, ffn = {"query", "key", "value"}, {"up", "gate", "down"}
+    assert biases() == {*inputs, "output", *ffn}
+    assert biases(ffn_bias=False) == {*inputs, "output"}
+    assert biases(attention=AttentionConfig(output_bias=False)) == {*inputs, *ffn}
+    assert biases(attention=AttentionConfig(bias=False)) == ffn
+    assert biases(attention=AttentionConfig(bias=False, output_bias=True)) == {"output", *ffn}
 
 
 def test_rezero_starts_as_the_identity():

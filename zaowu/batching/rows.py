@@ -15,6 +15,7 @@ from zaowu.batching.order import chance
 from zaowu.batching.shards import Shard
 from zaowu.records.identity import mixed
 
+STEPS = 64  # pieces that a longer one is cut into at most, one after another
 ORDER, CORRUPTION, COPY = (np.uint64(salt) for salt in (0x0FDE5, 0xC0442, 0xC0B1E))  # each use its own chance
 
 
@@ -112,21 +113,23 @@ def cut(shard: Shard, places: np.ndarray, *, room: int) -> tuple[np.ndarray, np.
     """Documents as pieces of at most `room` tokens, at sentence ends where there are such.
 
     places: (K,) of documents that are not empty. Returns owner (which of the K), starts and stops of the pieces,
-    those of a document in its order.
+    those of a document in its order. A book is cut into long pieces first, so that all of these are cut at once.
     """
     documents, sentences = np.asarray(shard.documents), np.asarray(shard.sentences)
     owner, starts, stops = np.arange(len(places)), documents[places], documents[places + 1]
-    found = []
-    while len(owner):
-        until = cut_at(sentences, starts, stops, room)
-        found.append((owner, starts, until))
-        left = until < stops
-        owner, starts, stops = owner[left], until[left], stops[left]
-    if not found:
-        return (np.empty(0, np.int64),) * 3
-    owner, starts, until = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    sizes = [room]
+    while len(owner) and sizes[-1] * STEPS < int((stops - starts).max()):
+        sizes.append(sizes[-1] * STEPS)
+    for size in reversed(sizes):
+        found = [(owner[:0], starts[:0], stops[:0])]
+        while len(owner):
+            until = cut_at(sentences, starts, stops, size)
+            found.append((owner, starts, until))
+            left = until < stops
+            owner, starts, stops = owner[left], until[left], stops[left]
+        owner, starts, stops = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((starts, owner))
-    return owner[order], starts[order], until[order]
+    return owner[order], starts[order], stops[order]
 
 
 def pack(sizes: np.ndarray, *, room: int) -> np.ndarray:

@@ -351,7 +351,12 @@ def bases_fetch(name: Annotated[str, typer.Argument(help="A name of 'zaowu bases
 
 
 def main() -> None:
-    """Runs a command; turns what went wrong into one sentence and an exit code."""
+    """Runs a command; turns what went wrong into one sentence and an exit code.
+
+    Of the processes that torchrun starts, the first one prints.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     try:
         code = app(standalone_mode=False, prog_name="zaowu")
     except UserError as error:

@@ -28,7 +28,8 @@ def predict(
         model.eval()
     outputs = {name: np.zeros((num_records, target.num_outputs), np.float32) for name, target in model.targets.items()}
     lengths = np.array([item.length for item in items])
-    with torch.inference_mode(), Bar(label, float(lengths.sum())) as bar:
+    # Weights that are put together for a pass (FSDP) must not be made as inference's own kind, which cannot be trained.
+    with torch.inference_mode(not model.is_sharded), torch.no_grad(), Bar(label, float(lengths.sum())) as bar:
         for index in predict_batches(lengths):
             chosen = [items[i] for i in index]
             batch = collate(source.kind, [item.features for item in chosen], source.specs).to(device)

@@ -9,7 +9,7 @@ that fills a row is cut in two at a sentence's end; where B comes from elsewhere
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zaowu.batching.order import chance
-from zaowu.batching.rows import Plan, Rows, cut_at, documents_of, draw, lay_out
+from zaowu.batching.rows import STEPS, Plan, Rows, cut, cut_at, documents_of, draw, lay_out
 from zaowu.batching.shards import Shard
 from zaowu.config import TrunkConfig
 from zaowu.inputs.text.embedder import TokenEmbedding
@@ -26,6 +26,7 @@ from zaowu.records.identity import mixed
 from zaowu.targets import LossSum, Metric
 
 FOLLOWS, OTHER = 0, 1
+TRIES = 8  # draws of a sentence that fits
 SPECIAL = 3  # pieces of a row with two segments
 
 
@@ -47,7 +48,9 @@ class NextSentence:
         self.start, self.between = recipe.pieces.need("start", "between")
 
     def plan(self, shard: Shard, *, epoch: int) -> Plan:
-        return pairs(shard, self.recipe, epoch=epoch, other=from_elsewhere)
+        """A shard of one document has no other to draw from, and so no answers."""
+        plan = pairs(shard, self.recipe, epoch=epoch, other=from_elsewhere)
+        return plan if len(_filled(shard)) > 1 else replace(plan, labels=np.full_like(plan.labels, -1))
 
     def rows(self, shard: Shard, plan: Plan, index: np.ndarray, *, epoch: int) -> Rows:
         how = {"seed": self.recipe.seed, "epoch": epoch}
@@ -107,7 +110,8 @@ def pairs(shard: Shard, recipe: Recipe, *, epoch: int, other: Other) -> Plan:
     room = recipe.length - SPECIAL
     documents, sentences = np.asarray(shard.documents), np.asarray(shard.sentences)
     places, owners = documents_of(shard, seed=recipe.seed, epoch=epoch, weights=recipe.weights)
-    begins, starts, ends = documents[places], documents[places], documents[places + 1]
+    owner, starts, ends = cut(shard, places, room=STEPS * room)  # a book is walked from many places at once
+    places, owners, begins = places[owner], owners[owner], documents[places[owner]]
     found = []
     while len(places):
         stops = cut_at(sentences, starts, ends, room)
@@ -116,8 +120,8 @@ def pairs(shard: Shard, recipe: Recipe, *, epoch: int, other: Other) -> Plan:
         low = np.searchsorted(sentences, starts, side="right")  # sentences that begin inside
         inside = np.searchsorted(sentences, stops, side="left") - low
         whole = inside > 0
-        cut = np.where(whole, low + draw(chances, 1, np.maximum(inside, 1)), 0)
-        middles = np.where(whole, sentences[cut], stops)
+        chosen = np.where(whole, low + draw(chances, 1, np.maximum(inside, 1)), 0)
+        middles = np.where(whole, sentences[chosen], stops)
         labels = np.where(whole, draw(chances, 2, 2), -1)
         spans = np.stack([starts, middles, middles, stops], 1)  # (K, 4): A from, to; B from, to
         goes_on = stops.copy()
@@ -150,17 +154,28 @@ def pairs(shard: Shard, recipe: Recipe, *, epoch: int, other: Other) -> Plan:
 def from_elsewhere(shard: Shard, parts: Stretches, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """B from a random sentence of another document on, as far as there is room; what followed A comes next in turn.
 
-    Returns spans (K, 4), labels (K,), and where the walk goes on (K,). A shard of one document has no answers.
+    The sentence after A always fits, so others are drawn until one does; after eight it is cut. Without that, how B
+    ends would give the answer away. Returns spans (K, 4), labels (K,), and where the walk goes on (K,).
     """
     documents, sentences = np.asarray(shard.documents), np.asarray(shard.sentences)
-    filled = np.flatnonzero(documents[:-1] < documents[1:])
-    if len(filled) < 2:
-        spans = np.stack([parts.starts, parts.middles, parts.middles, parts.stops], 1)
-        return spans, np.full(len(spans), -1), parts.stops
-    own = np.searchsorted(filled, parts.places)
-    theirs = filled[(own + 1 + draw(parts.chances, 3, len(filled) - 1)) % len(filled)]
-    low = np.searchsorted(sentences, documents[theirs])
-    count = np.searchsorted(sentences, documents[theirs + 1]) - low
-    starts = sentences[low + draw(parts.chances, 4, count)]
-    stops = cut_at(sentences, starts, documents[theirs + 1], room - (parts.middles - parts.starts))
-    return np.stack([parts.starts, parts.middles, starts, stops], 1), np.full(len(own), OTHER), parts.middles
+    filled = _filled(shard)
+    own, left = np.searchsorted(filled, parts.places), room - (parts.middles - parts.starts)
+    labels = np.full(len(own), OTHER)
+    if len(filled) < 2:  # whose answers nobody will read
+        return np.stack([parts.starts, parts.middles, parts.middles, parts.stops], 1), labels, parts.stops
+    starts, ends = np.empty_like(left), np.empty_like(left)
+    open_ = np.arange(len(own))
+    for number in range(3, 3 + 2 * TRIES, 2):
+        chances = parts.chances[open_]
+        theirs = filled[(own[open_] + 1 + draw(chances, number, len(filled) - 1)) % len(filled)]
+        low = np.searchsorted(sentences, documents[theirs])
+        place = low + draw(chances, number + 1, np.searchsorted(sentences, documents[theirs + 1]) - low)
+        starts[open_], ends[open_] = sentences[place], documents[theirs + 1]
+        open_ = open_[sentences[place + 1] - sentences[place] > left[open_]]
+    stops = cut_at(sentences, starts, ends, left)
+    return np.stack([parts.starts, parts.middles, starts, stops], 1), labels, parts.middles
+
+
+def _filled(shard: Shard) -> np.ndarray:
+    """The places of the documents that are not empty."""
+    return np.flatnonzero(np.diff(shard.documents) > 0)

@@ -7,6 +7,7 @@ WORDS = {
     "lang": "en",
     "percent": "{number} %",
     "million": "{number} million",
+    "billion": "{number} billion",
     "seconds": "{number} s",
     "interval": "{low} to {high}",
     "range": "{low} to {high}",

@@ -66,12 +66,12 @@ def intervals(rows: list[Interval], metric: str, number: int, say: Say, *, more_
         if metric in PLAIN:
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 9):,g}"))
         else:
-            _percent_ticks(axes, say, "x")
+            percent_ticks(axes, say, "x")
         across = axes.get_yaxis_transform()
         for place, row in enumerate(rows):
             colour = ACCENT if row.ours else SECOND
             numbers = f"{say.score(metric, row.value)} ({say.range(metric, row.low, row.high)})"
-            room = int((WIDTH - 32 - _width(numbers)) / _width("n"))
+            room = int((WIDTH - 32 - width_of(numbers)) / width_of("n"))
             sheet.write(axes, 0, place + 0.34, shorten(row.name, room), transform=across, color=INK)
             sheet.write(axes, 1, place + 0.34, numbers, transform=across, color=MUTED, ha="right")
             if row in near:
@@ -99,13 +99,13 @@ def cost(dots: list[Dot], metric: str, number: int, say: Say) -> str:
         speeds, scores = [dot.speed for dot in dots], [dot.score for dot in dots]
         pad = 0.15 * (max(scores) - min(scores)) or 0.05 * abs(scores[0]) or 1.0
         axes.set(xlim=(min(speeds) / 2, max(speeds) * 2), ylim=(min(scores) - pad, max(scores) + pad))
-        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.xaxis.set_major_formatter(FuncFormatter(plain_tick))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(MaxNLocator(4))
         if metric in PLAIN:
-            axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+            axes.yaxis.set_major_formatter(FuncFormatter(plain_tick))
         else:
-            _percent_ticks(axes, say, "y")
+            percent_ticks(axes, say, "y")
         middle = math.sqrt(min(speeds) * max(speeds))
         for dot in dots:
             axes.plot([dot.speed], [dot.score], "o", color=ACCENT, markersize=8)
@@ -154,7 +154,7 @@ def _curves(name: str, series: Series, best_epoch: int | None, say: Say) -> str 
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         if name == "score":
-            _percent_ticks(axes, say, "y")
+            percent_ticks(axes, say, "y")
         else:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 9):g}"))
         axes.grid(axis="y", color=RULE, linewidth=0.6)
@@ -168,8 +168,8 @@ def _curves(name: str, series: Series, best_epoch: int | None, say: Say) -> str 
             axes.plot(epochs, values, color=colour, linewidth=1.8, linestyle=line, marker=marker, markersize=4)
             before, _, metric = key.rpartition(": ")
             words = f"{shorten(before, 12)} {say(f'curve.{metric}')}".strip()
-            _key(sheet, axes, left, words, colour, line)
-            left += 38 + _width(words)
+            curve_key(sheet, axes, left, words, colour, line)
+            left += 38 + width_of(words)
             last = say.percent(values[-1]) if name == "score" else f"{values[-1]:.3g}"
             labels.append(f"{words} {last}")
         if axes.get_xlim()[1] - axes.get_xlim()[0] < 0.5:  # a single epoch
@@ -211,11 +211,11 @@ def confusion(classes: list[str], cells: dict[tuple[str, str], int], number: int
     from matplotlib.patches import Rectangle
 
     names = [_short(name, 100.0) for name in classes]
-    num, widest = len(classes), max(map(_width, names))
+    num, widest = len(classes), max(map(width_of, names))
     cell = 56.0 if num <= 3 else 40.0 if num <= 6 else 34.0 if num <= 12 else 27.0
     level = widest <= cell - 4
     left, top = widest + 30, 44.0 if level else 38 + 0.71 * widest
-    ends = [(place + 0.6 - num) * cell + 0.71 * _width(name) for place, name in enumerate(names)]
+    ends = [(place + 0.6 - num) * cell + 0.71 * width_of(name) for place, name in enumerate(names)]
     right = 10.0 if level else max(10.0, max(ends) + 8)
     with drawing():
         sheet = Sheet(left + cell * num + right, top + cell * num + 6)
@@ -232,7 +232,7 @@ def confusion(classes: list[str], cells: dict[tuple[str, str], int], number: int
                     axes.add_patch(square)
                 if rows or not total:
                     words, colour = (say.whole(rows), ink) if total else ("·", MUTED)
-                    size = min(FONT_PX, FONT_PX * (cell - 2) / _width(words))
+                    size = min(FONT_PX, FONT_PX * (cell - 2) / width_of(words))
                     style = {"color": colour, "ha": "center", "va": "center", "fontsize": size}
                     sheet.write(axes, column + 0.5, row + 0.5, words, **style)
         for place in range(num + 1):
@@ -268,8 +268,8 @@ def reliability(bins: list[dict[str, Any]], number: int, say: Say) -> str:
         sheet = Sheet(WIDTH, 310)
         axes = sheet.axes(56, 26, 240, 240, spines="bottom left")
         axes.set(xlim=(low, 1), ylim=(low, 1))
-        _percent_ticks(axes, say, "x")
-        _percent_ticks(axes, say, "y")
+        percent_ticks(axes, say, "x")
+        percent_ticks(axes, say, "y")
         axes.plot([low, 1], [low, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         for row in bins:
             axes.plot([row["confidence"]] * 2, [row["confidence"], row["accuracy"]], color=RULE, linewidth=1.5)
@@ -294,7 +294,7 @@ def scatter(points: list[list[float]], number: int, say: Say) -> str:
         axes.set(xlim=ends, ylim=ends)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(4))
-            axis.set_major_formatter(_plain)
+            axis.set_major_formatter(plain_tick)
         axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         axes.plot(truth, predicted, "o", color=ACCENT, alpha=0.5, markersize=4, markeredgewidth=0)
         sheet.write(axes, 1, -0.16, say("axis.truth"), transform=axes.transAxes, ha="right", color=MUTED)
@@ -314,24 +314,24 @@ def residuals(edges: list[float], counts: list[int], number: int, say: Say) -> s
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        axes.xaxis.set_major_formatter(_plain)
+        axes.xaxis.set_major_formatter(plain_tick)
         sheet.write(axes, 1, -0.26, say("axis.residual"), transform=axes.transAxes, ha="right", color=MUTED)
         return sheet.svg(f"residuals{number}", say("picture.residuals"))
 
 
-def _plain(value: float, _: Any) -> str:
+def plain_tick(value: float, _: Any) -> str:
     """A tick's number, without noise of the arithmetic."""
     return f"{round(value, 9):,g}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
-def _percent_ticks(axes: Axes, say: Say, side: str) -> None:
+def percent_ticks(axes: Axes, say: Say, side: str) -> None:
     from matplotlib.ticker import FuncFormatter
 
     axis = axes.xaxis if side == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: say("percent", number=f"{round(100 * value, 6):g}")))
 
 
-def _key(sheet: Sheet, axes: Axes, left: float, words: str, colour: str, line: Any) -> None:
+def curve_key(sheet: Sheet, axes: Axes, left: float, words: str, colour: str, line: Any) -> None:
     """One entry of a curve's key, `left` pixels from the edge, above the axes."""
     box = axes.get_position()
     at = (left / sheet.width - box.x0) / box.width
@@ -352,13 +352,13 @@ def _short(name: str, width: float) -> str:
     """`name` on one line of `width` pixels, cut in the middle: names of classes differ at their ends."""
     name = shorten(name, 200)
     keep = len(name)
-    while keep > 2 and _width(name[:keep]) > width:
+    while keep > 2 and width_of(name[:keep]) > width:
         keep -= 1
     if keep == len(name):
         return name
     return f"{name[: keep - keep // 2 - 1]}…{name[len(name) - keep // 2 :]}"
 
 
-def _width(words: str) -> float:
+def width_of(words: str) -> float:
     """About how wide the browser sets `words`, in pixels."""
     return FONT_PX * sum(1.0 if unicodedata.east_asian_width(sign) in "WF" else 0.62 for sign in words)

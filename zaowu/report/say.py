@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from typing import TypeGuard
 
 from zaowu.errors import UserError, nearest, shorten
@@ -15,13 +16,16 @@ PLAIN = {"log_loss": ".3f", "r2": ".3f", "mae": ",.4g", "rmse": ",.4g"}  # metri
 
 
 class Say:
-    """`say("key", n=3)` is the sentence of that key. Raises UserError for a language that we do not have."""
+    """`say("key", n=3)` is the sentence of that key. Raises UserError for a language that we do not have.
 
-    def __init__(self, lang: str) -> None:
+    more: language -> the words of one page, beside those of all pages.
+    """
+
+    def __init__(self, lang: str, more: Mapping[str, Mapping[str, str]] | None = None) -> None:
         tables = {"en": english.WORDS, "zh": chinese.WORDS}
         if lang not in tables:
             raise UserError(f"--lang: expected en or zh, got '{shorten(lang)}'.{nearest(lang, tables)}")
-        self.lang, self.words = lang, tables[lang]
+        self.lang, self.words = lang, {**tables[lang], **(more or {}).get(lang, {})}
         self.zh = lang == "zh"
 
     def __call__(self, key: str, **values: object) -> str:
@@ -41,12 +45,12 @@ class Say:
 
     def percent(self, value: float | None, digits: int = 1) -> str:
         """`0.9412` -> `94.1 %`; a dash for what could not be computed."""
-        return self("percent", number=f"{100 * value:.{digits}f}") if _known(value) else "–"
+        return self("percent", number=f"{100 * value:.{digits}f}") if known(value) else "–"
 
     def interval(self, low: float | None, high: float | None, *, signed: bool = False) -> str:
         """Two shares in per cent, without the sign."""
         form = "+.1f" if signed else ".1f"
-        if _known(low) and _known(high):
+        if known(low) and known(high):
             return self("interval", low=f"{100 * low:{form}}", high=f"{100 * high:{form}}")
         return "–"
 
@@ -54,11 +58,11 @@ class Say:
         """A metric's value: losses and errors as they are, all others are shares."""
         if name not in PLAIN:
             return self.percent(value)
-        return plain(name, value) if _known(value) else "–"
+        return plain(name, value) if known(value) else "–"
 
     def range(self, name: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
         """The interval of a metric; shares without the sign of per cent."""
-        if name not in PLAIN or not (_known(low) and _known(high)):
+        if name not in PLAIN or not (known(low) and known(high)):
             return self.interval(low, high, signed=signed)
         return self("range", low=plain(name, low, signed=signed), high=plain(name, high, signed=signed))
 
@@ -74,18 +78,20 @@ class Say:
 
     def whole(self, value: float | None) -> str:
         """`12345` -> `12,345`."""
-        return f"{round(value):,}" if _known(value) else "–"
+        return f"{round(value):,}" if known(value) else "–"
 
-    def million(self, value: float) -> str:
-        """`33123456` -> `33.1 million`, or `3,312 万`."""
-        if value < 1e6:
+    def million(self, value: float | None) -> str:
+        """`33123456` -> `33.1 million`, or `3,312 万`; what is larger in the next unit."""
+        if not known(value) or value < 1e6:
             return self.whole(value)
+        if value >= (1e8 if self.zh else 1e9):
+            return self("billion", number=f"{value / (1e8 if self.zh else 1e9):,.1f}")
         return self("million", number=f"{value / 1e4:,.0f}" if self.zh else f"{value / 1e6:.1f}")
 
     def duration(self, seconds: float | None) -> str:
         """`75` -> `1 min 15 s`; below ten seconds with one decimal."""
         words = "–"
-        if _known(seconds):
+        if known(seconds):
             words = duration(seconds) if seconds >= 10 else self("seconds", number=f"{seconds:.1f}")
         if self.zh:
             for unit, character in (("h", "小时"), ("min", "分"), ("s", "秒")):
@@ -118,7 +124,7 @@ def _filled(words: str, numbers: list[str]) -> str:
     return words
 
 
-def _known(value: float | None) -> TypeGuard[float]:
+def known(value: float | None) -> TypeGuard[float]:
     """Whether there is such a number: not None, NaN or infinite."""
     return value is not None and math.isfinite(value)
 

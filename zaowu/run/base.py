@@ -12,11 +12,11 @@ from zaowu.errors import UserError
 from zaowu.learn.corpus import Pretrained
 from zaowu.report.pretraining import Pretraining, write as write_report
 from zaowu.run.folder import begin, seal, settle, write_json, writing
+from zaowu.run.load import BASE_KIND
 from zaowu.run.save import published_state, token_facts
 from zaowu.train.stop import best
 from zaowu.trunk import families
 
-KIND = "base"
 CLASSES = {  # of transformers, by what the model was pre-trained for
     "causal": ("AutoModelForCausalLM",),
     "next_sentence": ("AutoModelForPreTraining", "AutoModelForMaskedLM"),
@@ -108,7 +108,7 @@ def save(made: Pretrained, content: Pretraining, config: PretrainConfig, folder:
             log.writelines(json.dumps(asdict(point)) + "\n" for point in content.history)
         write_report(content, fresh / "report.html", lang=lang)
         manifest = {
-            "kind": KIND,
+            "kind": BASE_KIND,
             "model_type": made.model_type,
             "objectives": list(made.objectives),
             "model": to_plain(made.model.config),

@@ -8,10 +8,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zaowu.bases.cache import sha256
 from zaowu.errors import UserError, nearest, shorten
+
+if TYPE_CHECKING:
+    from zaowu.train.parallel import Ranks
 
 MANIFEST = "zaowu.json"
 FORMAT = 1
@@ -78,6 +81,19 @@ def place(out: str | Path | None, *, name: str, overwrite: bool, resume: bool = 
             for path in made:  # nothing is left lying about if the data is refused
                 path.rmdir()
     return folder
+
+
+def shared_place(
+    out: str | Path | None, *, name: str, overwrite: bool, resume: bool, ranks: Ranks
+) -> tuple[Path, bool]:
+    """`place` by the first rank for all, and whether the run goes on: also where torchrun started the ranks again."""
+    if ranks.is_first:
+        folder = Path(out) if out is not None else Path("runs") / name
+        resume = resume or (ranks.restarted and (partial(folder) / "checkpoint").exists())
+        folder = place(out, name=name, overwrite=overwrite, resume=resume)
+    told = ranks.told(json.dumps([str(folder), resume]) if ranks.is_first else "")
+    where, goes_on = json.loads(told)
+    return Path(where), goes_on
 
 
 def _may_go_on(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from zaowu.records.records import Records
 from zaowu.run.assemble import Scored
 from zaowu.targets import joined
 from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.parallel import current
 
 Arrays = dict[str, np.ndarray]
 
@@ -90,12 +91,15 @@ def cross_validate(prepared: Prepared, config: FitConfig, *, kept: Kept) -> tupl
         train, held = whole.take(places != number), whole.take(places == number)
         targets[number] = fit_targets(train, config.train, known=whole)
         own = kept.load(number, targets[number], len(held))
+        if current().sums(own is None) != [0.0]:  # on any rank
+            own = None
         if own is None:
             learned = learn(train, None, config, known=whole, label=f"fold {number + 1} of {len(numbers)}")
             if learned.training.stopped:
                 raise Stopped
             own = learned.outputs(held)
-            kept.save(number, own)
+            if current().is_first:
+                kept.save(number, own)
         told = {name: target.features(held.values(name)) for name, target in targets[number].items()}
         for found, part in ((outputs, own), (truth, told)):
             for name, rows in part.items():

@@ -26,6 +26,7 @@ from zaowu.targets import find as find_target, load as load_target
 from zaowu.trunk import families, precision as precisions
 from zaowu.trunk.transformer.encoder import check
 
+BASE_KIND = "base"  # what the manifest of a pre-trained model says that it is
 PARTS = ("model_type", "schema", "inputs", "targets", "model", "config", "baselines")
 
 
@@ -37,6 +38,10 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     """
     folder, dtype = Path(folder), precisions.choose(precision, torch.device(device))
     data, where = opened(folder), str(folder / MANIFEST)
+    if data.get("kind") == BASE_KIND:
+        raise UserError(
+            f"{folder}: is a base, which answers nothing yet. Make a run of it: zaowu fit DATA --base {folder}"
+        )
     for part in PARTS:
         if part not in data:
             raise UserError(f"{where}: '{part}' is missing. Copy the folder again, or fit again.")

@@ -33,6 +33,19 @@ class LossSum:
     weight: float = 1.0
 
 
+def sum_losses(losses: Mapping[str, LossSum], counts: Mapping[str, float] | None = None) -> Tensor:
+    """(): the sum over names of weight x (sum / count); a zero count contributes zero.
+
+    counts: those of the whole batch, where `losses` are of a part of it; None: their own.
+    """
+    found = []
+    for name, loss in losses.items():
+        count = float(loss.count) if counts is None else counts[name]
+        if count > 0:
+            found.append(loss.weight * loss.sum / count)
+    return sum(found[1:], found[0]) if found else next(iter(losses.values())).sum.detach() * 0.0
+
+
 @dataclass(frozen=True)
 class Score:
     """A figure and its 95 % interval; without an interval it is only known as a point."""

@@ -1,4 +1,9 @@
-"""A training run on disk: safetensors and JSON, checksummed, written under a temporary name and renamed."""
+"""A training run on disk: safetensors and JSON, checksummed, written under a temporary name and renamed.
+
+state.json                           where training stood, what the run is made of, the sha256 of the other files
+model.safetensors, optimizer..., best...            or, of weights that are spread over ranks,
+model/shard-00001-....safetensors, optimizer/...    one file for each rank
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ from zaowu.bases.cache import sha256
 from zaowu.errors import UserError, shorten
 from zaowu.progress import note
 from zaowu.train.optim import Optimizer
+from zaowu.train.parallel import current, shards
 from zaowu.train.stop import Point
 
 FOLDER = "checkpoint"
@@ -49,25 +55,44 @@ class Checkpoint:
     def save(
         self, model: nn.Module, optimizer: Optimizer, best: dict[str, Tensor] | None, state: dict[str, Any]
     ) -> None:
-        """Adds a checkpoint whole, or leaves things as they were and says so: training goes on."""
+        """Adds a checkpoint whole, or leaves things as they were and says so: training goes on.
+
+        Called by all ranks. The first one writes; of weights that are spread over the ranks every rank writes its part.
+        """
+        ranks = current()
+        tensors = {"model": dict(model.state_dict()), "optimizer": optimizer.tensors()}
+        if best is not None:
+            tensors["best"] = best
+        spread = shards.is_sharded(tensors["model"])
+        if not (spread or ranks.is_first):
+            return
         place = self.path / f"{state['step']:09d}"
         fresh = place.with_name(place.name + ".new")
+        problem = _begin(fresh) if ranks.is_first else ""
+        if spread:
+            problem = ranks.told(problem)
+        sums: dict[str, str] = {}
         try:
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
-            tensors = {"model": dict(model.state_dict()), "optimizer": optimizer.tensors()}
-            if best is not None:
-                tensors["best"] = best
-            for name, own in tensors.items():
-                save_file(own, fresh / f"{name}.safetensors")
-            sums = {f"{name}.safetensors": sha256(fresh / f"{name}.safetensors") for name in tensors}
-            data = {**state, "identity": self.identity, "files": sums}
-            (fresh / "state.json").write_text(json.dumps(data, ensure_ascii=False), "utf-8")
-            shutil.rmtree(place, ignore_errors=True)
-            fresh.rename(place)
+            for name, own in tensors.items() if not problem else ():
+                if spread:
+                    shards.write(own, fresh / name)
+                else:
+                    save_file(own, fresh / f"{name}.safetensors")
+                    sums[f"{name}.safetensors"] = sha256(fresh / f"{name}.safetensors")
+            if spread and not problem:
+                sums = shards.sums(fresh)
+            if ranks.is_first and not problem:
+                data = {**state, "identity": self.identity, "files": sums}
+                (fresh / "state.json").write_text(json.dumps(data, ensure_ascii=False), "utf-8")
+                shutil.rmtree(place, ignore_errors=True)
+                fresh.rename(place)
         except (OSError, SafetensorError) as error:
+            problem = str(error)
+        if not ranks.is_first:
+            return
+        if problem:
             shutil.rmtree(fresh, ignore_errors=True)
-            note(f"{self.path}: the checkpoint could not be written ({error}); training goes on without it.")
+            note(f"{self.path}: the checkpoint could not be written ({problem}); training goes on without it.")
             return
         for old in self.found[self.keep :]:
             shutil.rmtree(old, ignore_errors=True)
@@ -75,28 +100,31 @@ class Checkpoint:
     def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor] | None, dict[str, Any]]:
         """Fills model and optimizer from the newest whole checkpoint; returns the best weights so far and the state.
 
-        A damaged one is passed over with a warning. Raises UserError when none is whole, and when the run is not the
-        one that was interrupted.
+        Called by all ranks, which may be more or fewer than those that wrote it. A damaged one is passed over with a
+        warning. Raises UserError when none is whole, and when the run is not the one that was interrupted.
         """
+        ranks = current()
         problems, damaged = [], list[Path]()
-        for place in self.found:
+        for name in json.loads(ranks.told(json.dumps([place.name for place in self.found]))):
+            place, state, problem = self.path / name, dict[str, Any](), ""
             try:
-                state, tensors = _read(place)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-                problems.append(f"{place.name}: {shorten(error, 100)}")
-                note(f"{place}: this checkpoint is damaged ({shorten(error, 100)}); looking for the one before.")
+                state = _checked(place)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                problem = shorten(error, 100) or type(error).__name__
+            if problem := next(filter(None, ranks.texts(problem)), ""):
+                problems.append(f"{name}: {problem}")
+                note(f"{place}: this checkpoint is damaged ({problem}); looking for the one before.")
                 damaged.append(place)
                 continue
             self._compare(state["identity"])
             try:
-                model.load_state_dict(tensors["model"])
-                optimizer.load(tensors["optimizer"])
-            except (RuntimeError, KeyError) as error:
-                problems.append(f"{place.name}: {shorten(error, 100)}")
+                best = _fill(model, optimizer, place, state)
+            except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+                problems.append(f"{name}: {shorten(error, 100)}")
                 continue
-            for other in damaged:  # else they would count as kept, and good ones go in their place
+            for other in damaged if ranks.is_first else ():  # else they would count as kept, and good ones go
                 shutil.rmtree(other, ignore_errors=True)
-            return tensors.get("best"), state
+            return best, state
         raise UserError(
             f"{self.path}: no checkpoint can be used, they are damaged or belong to other settings "
             f"({'; '.join(problems) or 'there is none'}). Start again with --overwrite."
@@ -116,23 +144,57 @@ class Checkpoint:
                 "start again with --overwrite."
             )
 
+    def bring_back(self, finished: Checkpoint) -> None:
+        """Takes what a run that was stopped, and then finished its report, has kept; unless there is something here."""
+        if finished.exists and not self.exists:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(finished.path, self.path)
+
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        """By the first rank, for all."""
+        if current().is_first:
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _read(place: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """State and tensors of one checkpoint. Raises whatever is wrong with it."""
+def _begin(fresh: Path) -> str:
+    """Makes an empty folder; returns what went wrong, or nothing."""
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _checked(place: Path) -> dict[str, Any]:
+    """The state of a checkpoint; each rank looks at its share of the files. Raises whatever is wrong with it."""
     state = json.loads((place / "state.json").read_text("utf-8"))
     if missing := {*FIELDS, "identity", "files"} - set(state):
         raise ValueError(f"state.json lacks {', '.join(sorted(missing))}")
-    tensors = {}
-    for name in ("model", "optimizer", "best"):
-        file = f"{name}.safetensors"
-        if file in state["files"] or name != "best":
-            if sha256(place / file) != state["files"][file]:
-                raise ValueError(f"{file} is not what was written")
-            tensors[name] = load_file(place / file)
-    return state, tensors
+    ranks, files = current(), sorted(state["files"])
+    for name in ("model", "optimizer"):
+        if not any(Path(file).parts[0] in (name, f"{name}.safetensors") for file in files):
+            raise ValueError(f"the {name} is missing")
+    for file in files[ranks.rank :: ranks.world]:
+        if sha256(place / file) != state["files"][file]:
+            raise ValueError(f"{file} is not what was written")
+    return state
+
+
+def _fill(model: nn.Module, optimizer: Optimizer, place: Path, state: dict[str, Any]) -> dict[str, Tensor] | None:
+    """Weights and moments as they were saved, whole or in parts, into however they are held now; returns the best."""
+    own, weights = model.state_dict(), dict(optimizer.named)
+
+    def tensors(name: str, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if f"{name}.safetensors" not in state["files"]:
+            return shards.read(place / name, like)
+        found = load_file(place / f"{name}.safetensors")
+        return {key: shards.spread_as(found[key], like[key]) if key in like else found[key] for key in found}
+
+    model.load_state_dict(tensors("model", own))
+    optimizer.load(tensors("optimizer", weights))
+    has_best = any(Path(file).parts[0] in ("best", "best.safetensors") for file in state["files"])
+    return tensors("best", own) if has_best else None
 
 
 def points_to_plain(history: list[Point]) -> list[dict[str, Any]]:

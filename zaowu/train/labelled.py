@@ -19,6 +19,7 @@ from zaowu.targets import answered, noise, rank
 from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.feed import Judged
+from zaowu.train.parallel import ALONE, current
 
 NAMED = 8  # records of a batch that are named in a sentence
 
@@ -103,7 +104,11 @@ class LabelledJudge:
         scores: dict[str, float] = {}
         ranks: list[tuple[float, ...]] = []
         noises: list[float] = []
-        outputs = predict(model, self.source, self.part.items, num_records=len(self.part), label="validating")
+        # With ranks each one answers its share; where weights are spread over them, all go through all together.
+        others = ALONE if model.is_sharded else current()
+        items = self.part.items[others.rank :: others.world]
+        outputs = predict(model, self.source, items, num_records=len(self.part), label="validating")
+        outputs = {name: others.add(raw) for name, raw in outputs.items()}
         for name, target in model.targets.items():
             rows = [i for i, label in enumerate(self.part.labels[name]) if label is not None]
             labels, raw = [self.part.labels[name][i] for i in rows], outputs[name][rows]

@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from zaowu.config import TrainConfig
 from zaowu.errors import Stopped, UserError
 from zaowu.model import Model
@@ -22,7 +19,10 @@ from zaowu.train.checkpoint import Checkpoint, points_from_plain, points_to_plai
 from zaowu.train.diverge import ADVICE, Watch
 from zaowu.train.estimate import pace
 from zaowu.train.feed import Feed, Judge, Judged
-from zaowu.train.optim import Optimizer, rate
+from zaowu.train.optim import Optimizer
+from zaowu.train.parallel import current
+from zaowu.train.parallel.spread import Passes, give_back, sharded
+from zaowu.train.schedule import rate
 from zaowu.train.stop import Point, best, reason_to_stop
 from zaowu.trunk import precision
 
@@ -61,9 +61,11 @@ def train(
     judge: scores the model and so chooses among the evaluations, or None to keep the last weights.
     checkpoint: where an interrupted run is kept, and continued from when it exists.
     """
+    whole, device = model, next(model.parameters()).device
+    model = sharded(whole) if config.engine.shard and current().world > 1 else whole
+    optimizer = Optimizer(model, config, ranks=current())
     run = _Run(model, feed, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
-    optimizer = Optimizer(model, config)
     every = config.schedule.evaluate_steps
 
     def go_back(newest: Checkpoint) -> None:
@@ -78,6 +80,9 @@ def train(
             at = {"epoch": epoch, "batch": number}
             checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
 
+    def is_saved() -> bool:
+        return checkpoint is not None and bool(run.ranks.told("yes" if checkpoint.exists else ""))
+
     def evaluate() -> None:
         nonlocal kept
         point = run.evaluate(epoch, judge, time.monotonic() - start)
@@ -87,24 +92,24 @@ def train(
             kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         training.reason = training.reason or run.reason(training.history) or ""
 
-    if checkpoint and checkpoint.exists:
+    if checkpoint and is_saved():
         go_back(checkpoint)
         note(f"Going on from epoch {epoch + 1}, step {run.step}.")
     start = time.monotonic() - run.seconds_before
-    clock = _Due(config.checkpoint_steps)
     model.train()
-    precision.use(model, precision.choose(config.precision, next(model.parameters()).device))
+    for each in {model, whole}:
+        precision.use(each, precision.choose(config.precision, device))
     bar = Bar(label, run.planned_tokens())
-    with _interruptible() as interrupted, bar:
+    with _interruptible() as run.pressed, bar:
         while not training.reason:
-            while number < feed.num_batches(epoch) and not (interrupted.times or run.is_done or training.reason):
+            while number < feed.num_batches(epoch) and not (run.is_interrupted or run.is_done or training.reason):
                 loss = run.take_step(optimizer, epoch, number)
                 number += 1
                 bar.advance(run.last_tokens, "" if loss is None else f"loss {loss:.3f}")
                 if loss is None:
                     if run.watch.refused():
                         raise UserError(f"Training diverged: three batches in a row could not be learned; {ADVICE}.")
-                    if checkpoint and checkpoint.exists:
+                    if checkpoint and is_saved():
                         skipped, refused = run.skipped, run.watch.in_a_row
                         go_back(checkpoint)
                         run.skipped, run.watch.in_a_row = skipped, refused
@@ -113,26 +118,27 @@ def train(
                 run.fit_to_limit(bar, start)
                 if every and run.step % every == 0 and not run.is_done:
                     evaluate()
-                if clock.is_due():
+                if run.is_due:
+                    run.is_due = False
                     save()
-            if interrupted.times:
+            if run.is_interrupted:
                 training.reason = STOPPED
                 save()  # before the evaluation below, so that going on is as if nothing had happened
-                interrupted.saved = True
-                if interrupted.times > 1:
+                run.pressed.saved = True
+                if run.pressed.times > 1:
                     raise Stopped
                 if training.history:
                     break
             if training.reason and training.reason != STOPPED:
                 break
             epoch, number = epoch + 1, 0
-            if not every or run.is_done or interrupted.times:
+            if not every or run.is_done or run.is_interrupted:
                 evaluate()
     optimizer.release()
-    if kept is not None:
+    if model is not whole:
+        give_back(model, whole, kept, device)
+    elif kept is not None:
         model.load_state_dict(kept)
-    for embedder in model.embedders.values():
-        embedder.leaves.clear()  # type: ignore[operator, union-attr]
     training.num_steps, training.num_tokens, training.num_items = run.step, run.num_tokens, run.num_items
     training.seconds, training.stopped = time.monotonic() - start, training.reason == STOPPED
     return training
@@ -144,6 +150,7 @@ class _Run:
     def __init__(self, model: Model, feed: Feed, config: TrainConfig) -> None:
         assert config.lr and config.warmup is not None
         self.model, self.feed, self.config = model, feed, config
+        self.ranks, self.passes = current(), Passes(model, accumulate=config.engine.accumulate)
         self.warmup = config.warmup
         self.num_steps = planned_steps(feed, config)
         self.step = self.num_tokens = self.num_items = self.last_tokens = 0
@@ -151,12 +158,18 @@ class _Run:
         self.seconds_before = 0.0
         self.pace, self.announced = pace.Pace(), False
         self.watch, self.skipped = Watch(), list[list[int]]()  # [epoch, batch] of those that were left out
+        self.clock, self.is_due = _Due(config.checkpoint_steps), False
+        self.pressed, self.heard = _Pressed(), False  # here; on any rank
 
     @property
     def is_done(self) -> bool:
         """Whether no step is left to take."""
         most = self.config.schedule.tokens
         return self.step >= self.num_steps or (most is not None and self.num_tokens >= most)
+
+    def rate(self, step: int) -> float:
+        """The learning rate at `step`, as a share of its peak."""
+        return rate(step, num_steps=self.num_steps, warmup=self.warmup, shape=self.config.schedule.shape)
 
     def planned_tokens(self) -> float:
         """Tokens from here to the end."""
@@ -169,20 +182,19 @@ class _Run:
         """
         self.last_tokens = self.feed.num_tokens(epoch, number)
         if [epoch, number] in self.skipped:
+            self._agree(0.0)
             return self.losses_mean
-        batch = self.feed.batch(epoch, number).to(next(self.model.parameters()).device)
-        total = sum_losses(self.model.loss(batch, seed=batch.coins))
-        value = float(total.detach())
-        if not total.requires_grad:  # every record in it weighs nothing
+        batch = self.feed.batch(epoch, number)
+        part = self.passes(batch)
+        value = self._agree(part or 0.0)
+        if part is None:  # every record in it weighs nothing
             self.step += 1
             return value
         problem = f"its loss is {value:.4g}" if self.watch.is_wild(value) else ""
         if problem:
-            for embedder in self.model.embedders.values():
-                embedder.leaves.clear()  # type: ignore[operator, union-attr]
+            optimizer.discard()
         else:
-            total.backward()
-            norm = optimizer.step(rate(self.step, num_steps=self.num_steps, warmup=self.warmup))
+            norm = optimizer.step(self.rate(self.step))
             problem = "" if math.isfinite(norm) else "its gradient is no number"
         if problem:
             self.skipped.append([epoch, number])
@@ -198,12 +210,24 @@ class _Run:
         return value
 
     @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C was pressed; with ranks, all see it after the same step."""
+        return self.heard if self.ranks.world > 1 else self.pressed.times > 0
+
+    def _agree(self, loss: float) -> float:
+        """The loss over all ranks, with what only one of them knows: a Ctrl-C, and what the first one's clock says."""
+        first, pressed = self.ranks.is_first, self.pressed.times > 0
+        told = self.ranks.sums(loss, pressed, first and self.clock.is_due(), self.num_steps if first else 0)
+        self.heard, self.is_due, self.num_steps = told[1] > 0, self.is_due or told[2] > 0, int(told[3])
+        return told[0]
+
+    @property
     def losses_mean(self) -> float:
         return self.loss_sum / max(1, self.loss_count)
 
     def fit_to_limit(self, bar: Bar, start: float) -> None:
         """Once the pace is known: shorten the schedule to the time limit, or say that it will be long."""
-        if self.announced or not self.pace.known:
+        if self.announced or not self.pace.known or not self.ranks.is_first:
             return
         self.announced = True
         left = self.pace.seconds(max(0.0, bar.total - bar.done))
@@ -218,19 +242,27 @@ class _Run:
 
     def evaluate(self, epoch: int, judge: Judge | None, seconds: float) -> Point:
         judged = Judged() if judge is None else judge(self.model)
-        share = rate(self.step - 1, num_steps=self.num_steps, warmup=self.warmup)
         loss = self.losses_mean
         self.loss_sum = self.loss_count = 0.0
-        lr = share * (self.config.lr or 0.0)
-        return Point(epoch, self.step, loss, lr, seconds, judged.scores, judged.rank, judged.noise)
+        lr = self.rate(self.step - 1) * (self.config.lr or 0.0)
+        return Point(
+            epoch, self.step, loss, lr, seconds, judged.scores, judged.rank, judged.noise, tokens=self.num_tokens
+        )
 
     def reason(self, history: list[Point]) -> str | None:
         planned, epochs = planned_steps(self.feed, self.config), self.config.epochs
         if self.num_steps < planned and self.step >= self.num_steps and history[-1].epoch < (epochs or math.inf):
             return "time limit reached"
-        if self.is_done and (epochs is None or history[-1].epoch < epochs):
-            return f"all {self.step:,} steps done"
-        return reason_to_stop(history, epochs=epochs, patience=self.config.patience)
+        limits = self.config.schedule
+        found = reason_to_stop(
+            history,
+            epochs=epochs,
+            patience=self.config.patience,
+            steps=limits.steps,
+            tokens=limits.tokens,
+            reach=limits.reach,
+        )
+        return found or (f"all {self.step:,} steps done" if self.is_done else None)
 
     def state(self, at: dict[str, int], history: list[Point], start: float) -> dict[str, Any]:
         return at | {
@@ -264,16 +296,6 @@ def planned_steps(feed: Feed, config: TrainConfig) -> int:
         found.append(math.ceil(limits.tokens * per_epoch / max(1, feed.epoch_tokens(0))))
     assert found, "a limit is needed: epochs, steps or tokens"
     return max(1, min(found))
-
-
-def sum_losses(losses: dict[str, Any]) -> Tensor:
-    """The sum over names of weight x (sum / count); a zero count contributes zero."""
-    total = torch.zeros(())
-    for loss in losses.values():
-        count = float(loss.count)
-        if count > 0:
-            total = total + loss.weight * loss.sum / count
-    return total
 
 
 class _Due:

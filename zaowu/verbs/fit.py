@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +20,10 @@ from zaowu.records.prepare import Prepared, prepare
 from zaowu.report.say import language
 from zaowu.run import Run
 from zaowu.run.assemble import Clock, Scored, assemble, fingerprint
-from zaowu.run.folder import opened, partial, place
+from zaowu.run.folder import opened, partial, shared_place
 from zaowu.run.folds import Kept, cheap_methods, cross_validate, inputs_of
 from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.parallel import current, joined
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
 from zaowu.verbs.estimate import foresee
 
@@ -74,7 +74,7 @@ def fit(
     in `out`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
     """
-    with speaking(quiet=quiet):
+    with speaking(quiet=quiet), joined(device) as ranks:
         name = Path(path).absolute().stem if isinstance(path, (str, Path)) else "fit"
         text = {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long}
         training = {
@@ -106,7 +106,7 @@ def fit(
         elif config.text.base != "none" and config.text.size != TextConfig.size:
             note("--size has no effect with a base; pass --base none to train from scratch.")
         words = language(lang)
-        folder = place(out, name=name, overwrite=overwrite, resume=resume)
+        folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
         config = check_choices(config)  # after all that is quick: a base may have to be fetched
         return _fit(path, config, folder=folder, resume=resume, lang=words)
 
@@ -127,10 +127,14 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
         findings = find(prepared.parts)
         _announce(prepared, findings)
     checkpoint = Checkpoint(partial(folder), keep=config.train.keep, identity=_identity(prepared, config))
-    if resume:
-        _bring_back(folder, checkpoint)
-    else:
+    ranks = current()
+    if resume and ranks.is_first:
+        checkpoint.bring_back(Checkpoint(folder))
+        if not checkpoint.exists and not Kept(checkpoint).exists:
+            note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
+    elif not resume:
         checkpoint.remove()
+    ranks.wait()
     with clock("tokenise"):
         ready = make_ready(prepared.train, prepared.valid, config, known=prepared.whole)
     with clock("baseline"):
@@ -152,7 +156,8 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
         else:
             learned.tune(outputs, truth)
     run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
-    run.save(folder, lang=lang)
+    if ranks.is_first:
+        run.save(folder, lang=lang)
     if not run.stopped:  # only now: were the disk full, training could still go on from it
         Checkpoint(folder).remove()
     return run
@@ -162,6 +167,8 @@ def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
     """What must not change between an interruption and --resume: the training rows, and the choices that matter."""
     free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
     training = {name: value for name, value in to_plain(config.train).items() if name not in free}
+    for name in ("accumulate", "recompute"):
+        del training["engine"][name]  # how a step is taken, not what it is
     whole = prepared.whole
     order = hashlib.sha256(whole.ids.tobytes() + whole.groups.tobytes())
     order.update(b"" if whole.weights is None else whole.weights.tobytes())
@@ -196,13 +203,3 @@ def _say_cost(prepared: Prepared, ready: Ready, config: FitConfig, baselines: Ba
     estimate = foresee(prepared, ready, config, spent=spent, baseline_bytes=baselines.num_bytes, going_on=True)
     for sentence in estimate.short():
         note(sentence)
-
-
-def _bring_back(folder: Path, checkpoint: Checkpoint) -> None:
-    """The checkpoint of an interrupted run, from the run itself or from what was left half done."""
-    finished = Checkpoint(folder)
-    if finished.exists and not checkpoint.exists:
-        checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(finished.path, checkpoint.path)
-    if not checkpoint.exists and not Kept(checkpoint).exists:
-        note(f"{folder}: no checkpoint to go on from; starting from the beginning.")

@@ -156,7 +156,11 @@ def _pretrain(
         config = replace(config, base=bases.pinned(config.base, base.folder))
     corpus = documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
     checkpoint = Checkpoint(partial(folder), keep=config.train.keep)
-    if not resume:
+    if resume:
+        checkpoint.bring_back(Checkpoint(folder))
+        if not checkpoint.exists:
+            note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
+    else:
         checkpoint.remove()
     place_of_shards = folder.with_name(folder.name + SHARDS) if shards is None else Path(shards)
     if shards is None and not resume:

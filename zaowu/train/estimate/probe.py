@@ -31,10 +31,10 @@ from zaowu.errors import UserError
 from zaowu.inputs import Feature
 from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.model import Model
+from zaowu.targets import sum_losses
 from zaowu.targets.category import Category
 from zaowu.train import optim
 from zaowu.train.estimate.machine import allocated_bytes, processor, resident_bytes
-from zaowu.train.loop import sum_losses
 from zaowu.train.optim import Optimizer, TouchedRows
 from zaowu.trunk import precision
 from zaowu.trunk.kernels import build

@@ -85,6 +85,9 @@ INLINE void forbid(const Attention *at, float *scores, int64_t start, int64_t qu
                 scores[j] = -1e30f;
 }
 
+/* How many keys of a record the queries before `end` see at most. */
+INLINE int64_t seen_keys(const Attention *at, int64_t end, int64_t count) { return at->causal ? end : count; }
+
 /* keep: (count), a multiple of WIDE, dropout's factors of one query's weights. */
 INLINE void keep_factors(const Attention *at, float *keep, uint64_t *coins, int64_t record, int64_t head, int64_t query,
                          int64_t count) {
@@ -124,29 +127,30 @@ int attention_forward(const Attention *at, const void *qkv, int64_t low, void *o
                     const int64_t M = least(ROWS, T - first), row = start + first;
                     load(queries, qkv, low, row * stride + h * K, stride, M, K, scale);
                     memset(queries + M * K, 0, (round_up(M, 4) - M) * K * 4);
-                    product(M, P, K, queries, K, 1, keys, P, scores, P, 0);
+                    const int64_t S = seen_keys(at, first + M, T), Q = round_up(S, WIDE);
+                    product(M, Q, K, queries, K, 1, keys, P, scores, P, 0);
                     for (int64_t i = 0; i < M; i++) {
                         float *s = scores + i * P, most = -INFINITY, sum = 0;
-                        forbid(at, s, start, first + i, T, P);
+                        forbid(at, s, start, first + i, S, Q);
 #pragma omp simd reduction(max : most)
-                        for (int64_t j = 0; j < P; j++)
+                        for (int64_t j = 0; j < Q; j++)
                             most = s[j] > most ? s[j] : most;
 #pragma omp simd reduction(+ : sum)
-                        for (int64_t j = 0; j < P; j++) {
+                        for (int64_t j = 0; j < Q; j++) {
                             s[j] = exponential(s[j] - most);
                             sum += s[j];
                         }
                         sums[(row + i) * H + h] = most + logf(sum);
                         const float inverse = 1 / sum;
                         if (at->grid) {
-                            keep_factors(at, keep, coins, b, h, first + i, P);
-                            for (int64_t j = 0; j < P; j++)
+                            keep_factors(at, keep, coins, b, h, first + i, Q);
+                            for (int64_t j = 0; j < Q; j++)
                                 s[j] *= inverse * keep[j];
                         } else
-                            for (int64_t j = 0; j < P; j++)
+                            for (int64_t j = 0; j < Q; j++)
                                 s[j] *= inverse;
                     }
-                    product(M, K, T, scores, P, 1, values, K, seen, K, 0);
+                    product(M, K, S, scores, P, 1, values, K, seen, K, 0);
                     store(out, low_out, row * H * K + h * K, H * K, M, K, seen, 1);
                 }
         }
@@ -190,31 +194,32 @@ int attention_backward(const Attention *at, const void *qkv, int64_t low, const 
                     load(given, grad, low_grad, row * H * K + h * K, H * K, M, K, 1);
                     memset(queries + M * K, 0, rest * K * 4);
                     memset(given + M * K, 0, rest * K * 4);
-                    product(M, P, K, queries, K, 1, turned, P, weights, P, 0);
-                    product(M, P, K, given, K, 1, values, P, dscores, P, 0);
+                    const int64_t S = seen_keys(at, first + M, T), Q = round_up(S, WIDE);
+                    product(M, Q, K, queries, K, 1, turned, P, weights, P, 0);
+                    product(M, Q, K, given, K, 1, values, P, dscores, P, 0);
                     for (int64_t i = 0; i < M; i++) {
                         float *w = weights + i * P, *ds = dscores + i * P, t = 0;
                         const float sum = sums[(row + i) * H + h];
-                        forbid(at, w, start, first + i, T, P);
+                        forbid(at, w, start, first + i, S, Q);
                         if (at->grid)
-                            keep_factors(at, keep, coins, b, h, first + i, P);
+                            keep_factors(at, keep, coins, b, h, first + i, Q);
                         else
-                            for (int64_t j = 0; j < P; j++)
+                            for (int64_t j = 0; j < Q; j++)
                                 keep[j] = 1;
 #pragma omp simd reduction(+ : t)
-                        for (int64_t j = 0; j < P; j++) {
+                        for (int64_t j = 0; j < Q; j++) {
                             w[j] = exponential(w[j] - sum);
                             ds[j] *= keep[j];
                             t += w[j] * ds[j];
                         }
-                        for (int64_t j = 0; j < P; j++) {
+                        for (int64_t j = 0; j < Q; j++) {
                             ds[j] = w[j] * (ds[j] - t);
                             w[j] *= keep[j];
                         }
                     }
-                    product(T, K, M, weights, 1, P, given, K, dvalues, K, 1);
-                    product(T, K, M, dscores, 1, P, queries, K, dkeys, K, 1);
-                    product(M, K, T, dscores, P, 1, keys, K, dqueries, K, 0);
+                    product(S, K, M, weights, 1, P, given, K, dvalues, K, 1);
+                    product(S, K, M, dscores, 1, P, queries, K, dkeys, K, 1);
+                    product(M, K, S, dscores, P, 1, keys, K, dqueries, K, 0);
                     store(dqkv, low, row * stride + h * K, stride, M, K, dqueries, scale);
                 }
             store(dqkv, low, start * stride + (H + g) * K, stride, T, K, dkeys, 1);

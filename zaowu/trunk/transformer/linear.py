@@ -30,6 +30,9 @@ class Linear(nn.Linear):
     gradient: Tensor | None = None
     copy: Tensor | None = None
     fresh: int | None = None
+    # Weights that are put together for each pass and let go after it (FSDP): their versions say nothing, and a copy
+    # that is kept would take the memory that is to be saved.
+    comes_and_goes: bool = False
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:  # as in `encoder._table`
@@ -48,10 +51,15 @@ class Linear(nn.Linear):
         every call.
         """
         layers, low = (self, *others), self._low
-        if low is None or not self.training or any(layer.fresh != layer.weight._version for layer in layers):
+        if (
+            low is None
+            or not self.training
+            or self.comes_and_goes
+            or any(layer.fresh != layer.weight._version for layer in layers)
+        ):
             weights = [layer.weight.detach().to(self.dtype) for layer in layers]
             low = torch.cat(weights) if others else weights[0]
-            if self.training:
+            if self.training and not self.comes_and_goes:
                 self._low = low
                 for layer, part in zip(layers, low.split([len(weight) for weight in weights]), strict=True):
                     layer.copy = part
@@ -67,13 +75,14 @@ class Linear(nn.Linear):
         """
         layers, found = (self, *others), self._packed
         versions = [layer.weight._version for layer in layers]
-        if found is None or found[0] != versions:
+        if found is None or found[0] != versions or self.comes_and_goes:
             biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
             bias = torch.cat(biases).to(self.dtype) if biases else None
             weight = torch.cat([layer.weight.detach().to(self.dtype) for layer in layers])
             if _packs(weight):
                 weight = torch.ops.mkldnn._reorder_linear_weight(weight, TOKENS)
-            self._packed = found = versions, weight, bias
+            found = versions, weight, bias
+            self._packed = None if self.comes_and_goes else found
         return found[1:]
 
     def compute_in(self, dtype: torch.dtype) -> None:
