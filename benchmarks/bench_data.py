@@ -1,6 +1,6 @@
 """Prepares the sets that the rule for batch size, learning rate and epochs is tuned and checked on.
 
-    python benchmarks/bench_data.py --out FOLDER [--headlines PATH]
+    python benchmarks/bench_data.py --out FOLDER [--headlines PATH] [--corpora]
 
 writes `NAME.train.csv` and `NAME.test.csv` (UTF-8, columns text and label) and `sets.json`, which says of each
 set what it is, where it comes from and what it holds. Seven sets are for tuning, two (`packages`, `manuals`) are
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sets import headlines, help_pages, manuals, packages, poems, reviews
+from sets import corpora, headlines, help_pages, manuals, packages, poems, reviews
 from sets.rows import Row, TextSet
 
 from zaowu.errors import UserError
@@ -137,11 +137,32 @@ def prepare(out: Path, headlines_path: Path | None) -> tuple[dict[str, Any], lis
     return known, missing
 
 
+def write_corpora(path: Path) -> int:
+    """Fetches and writes all text to pre-train on, where it is not there yet. Returns the exit status."""
+    if path.is_file():
+        note(f"{path} is there already.")
+        return 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetched-", dir=path.parent) as work:
+            counts = corpora.write(path, Path(work))
+    except (UserError, OSError) as problem:
+        note(f"{path}: not made - {problem}")
+        return 2
+    print(f"{'source':12}{'documents':>11}{'paragraphs':>12}{'characters':>13}")
+    for source, own in counts.items():
+        print(f"{source:12}{own['documents']:11,}{own['paragraphs']:12,}{own['characters']:13,}")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the sets")
     parser.add_argument("--headlines", type=Path, help="CSV file of Chinese headlines: title, topic")
+    parser.add_argument("--corpora", action="store_true", help="write unlabelled text instead of labelled sets")
     options = parser.parse_args()
+    if options.corpora:
+        return write_corpora(options.out / "corpora.jsonl")
     try:
         known, missing = prepare(options.out, options.headlines)
     except OSError as problem:

@@ -10,7 +10,7 @@ HEADLINES.csv has the columns title,topic. Cases: trimmed-32 (12 x 384, the base
 speed: one process, both sides in turn, each on the same batches in the same order; medians over the rounds, the ratio
 to the faster of the Trainer's fp32 and bf16 (and of its two attention kernels), and the share of the processor's
 matrix product peak, measured in the same run. The first steps of every turn warm up and are not counted, nor is the
-first round. memory: each side in a process of its own, from start to end. accuracy: see `recipes.py`.
+first round. memory: each side in a process of its own, from start to end. accuracy: see `peers/recipes.py`.
 
 Every finished cell is a line of --out; a second call goes on where the first one stopped.
 """
@@ -26,11 +26,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import measure
 import numpy as np
-from cases import CASES, Case, base_folder, classes_of, read
-from measure import Rows, Spread
-from sides import OURS, TRAINERS, WARM, Sides
+from peers.sides import OURS, TRAINERS, WARM, Sides
+from shared import measure
+from shared.cases import CASES, Case, base_folder, classes_of, read
+from shared.measure import Rows, Spread
 
 from zaowu.config import FitConfig, TextConfig, TrainConfig
 from zaowu.progress import speaking
@@ -51,7 +51,7 @@ def main() -> None:
             elif args.part == "memory":
                 memory(case, records, args)
             else:
-                from recipes import accuracy
+                from peers.recipes import accuracy
 
                 accuracy(case, records, args)
 
@@ -155,7 +155,7 @@ def child(args: argparse.Namespace) -> dict[str, Any]:
     else:
         import csv
 
-        import trainer
+        from peers import trainer
 
         from zaowu import bases
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from measure import Rows
+from shared.measure import Rows
 
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
 from zaowu.evaluate.baseline import TFIDF, fit_baselines

@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import measure
 import numpy as np
-from cases import read, thinned
-from measure import Lead, Rows
+from shared import measure
+from shared.cases import read, thinned
+from shared.measure import Lead, Rows
 
 from zaowu.config import FitConfig, TextConfig, TrainConfig
 from zaowu.learn import learn

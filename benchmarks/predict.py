@@ -30,9 +30,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import measure
 import numpy as np
-from measure import Rows, Spread
+from shared import measure
+from shared.measure import Rows, Spread
 
 SUBJECTS = {
     "sea": "ocean ship harbour wave sailor anchor island storm coast fish net captain tide reef deck shore whale sail",
@@ -110,7 +110,7 @@ def saved_run(args: argparse.Namespace, *, small: bool = False) -> Path:
         texts, labels = sentences(args.fit_rows, seed=1)
         base = args.base
         if small or base == "tiny":
-            from cases import write_random
+            from shared.cases import write_random
 
             base, layers = str(args.work / f"base-{name}"), 1 if small else 2
             shutil.rmtree(base, ignore_errors=True)
@@ -308,7 +308,7 @@ def starts(commands: dict[str, list[str]], number: int) -> dict[str, Any]:
 
 
 def stream(args: argparse.Namespace) -> None:
-    from streaming import stream as measured_stream
+    from shared.streaming import stream as measured_stream
 
     measured_stream(saved_run(args, small=True), Rows(args.out), args.work, args.stream_rows, args.threads)
 

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from measure import Rows
+from shared.measure import Rows
 
 from zaowu.batching.order import chance
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig

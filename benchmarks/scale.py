@@ -24,10 +24,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import measure
 import numpy as np
-from cases import read
-from measure import Rows
+from shared import measure
+from shared.cases import read
+from shared.measure import Rows
 
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
 from zaowu.progress import speaking

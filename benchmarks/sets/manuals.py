@@ -18,6 +18,10 @@ SECTIONS = {
     "7": "overview",
     "8": "administration",
 }
+FONTS = {".B", ".I", ".R", ".BI", ".BR", ".IB", ".IR", ".RB", ".RI", ".SM", ".SB"}
+BREAKS = {".SH", ".SS", ".Sh", ".PP", ".P", ".LP", ".Pp", ".TP", ".IP", ".HP", ".RS", ".RE", ".br", ".sp"}
+ENDS = {".nf": ".fi", ".TS": ".TE", ".EX": ".EE", ".de": "..", ".ig": ".."}
+HAN = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 NAME = re.compile(r'^\.SH\s+"?(?:NAME|名[字称]|NAME \(名[字称]\))"?\s*$(.*?)(?=^\.S[Hs]|\Z)', re.MULTILINE | re.DOTALL)
 
 
@@ -31,6 +35,36 @@ def description(page: str) -> str:
     _, dash, behind = text.partition("\\-") if "\\-" in text else text.partition(" - ")
     behind = re.sub(r"\\f(?:\[\w*\]|[A-Z])|\\[&/,|^]|\\s[-+]?\d", "", behind)
     return clean(behind.replace("\\-", "-").replace("\\ ", " ")) if dash else ""
+
+
+def plain(text: str) -> str:
+    r"""Without roff's changes of font and size and its thin spaces; \- is a minus."""
+    text = re.sub(r"\\f(?:\[\w*\]|\(..|[A-Z0-9])|\\[&/,|^%:c]|\\s[-+]?\d|\\[hvw]'[^']*'", "", text)
+    return clean(re.sub(r"\\\((?:aq|cq|oq)|\\\*\((?:Aq|lq|rq)", "'", text).replace("\\-", "-").replace("\\ ", " "))
+
+
+def paragraphs(page: str) -> list[str]:
+    """What a page says, without its head, listings and tables; headings are paragraphs too."""
+    found: list[str] = []
+    own: list[str] = []
+    skipped = None  # the request that ends what is left out
+    for line in page.splitlines():
+        name, _, rest = line.partition(" ")
+        if skipped:
+            skipped = None if name == skipped else skipped
+        elif name in ENDS:
+            skipped = ENDS[name]
+        elif not line.startswith((".", "'")):
+            own.append(line)
+        elif name in FONTS:
+            own.append(rest.replace('"', ""))
+        elif name in BREAKS:
+            found.append(plain(" ".join(own)))
+            own = []
+            if name in (".SH", ".SS", ".Sh"):
+                found.append(plain(rest.replace('"', "")))
+    found.append(plain(" ".join(own)))
+    return [re.sub(f"(?<={HAN}) (?={HAN})", "", text) for text in found if text]
 
 
 def build(work: Path) -> TextSet:

@@ -1,4 +1,4 @@
-"""The plumbing of the benchmarks: `benchmarks/measure.py`."""
+"""The plumbing of the benchmarks: `benchmarks/shared/measure.py`."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-import measure
-from measure import Lead, Rows, Spread
+from shared import measure
+from shared.measure import Lead, Rows, Spread
 
 BYTES = 300_000_000
 

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import predict
-import streaming
+from shared import streaming
 
 BENCHMARKS = Path(predict.__file__).parent
 TINY = ("--base", "tiny", "--fit-rows", "120", "--threads", "1", "--rows", "40", "--rounds", "1", "--calls", "2")

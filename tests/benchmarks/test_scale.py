@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-import measure
 import scale
+from shared import measure
 
 
 @pytest.fixture(scope="module")

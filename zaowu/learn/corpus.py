@@ -162,6 +162,8 @@ class HeldOut:
         scores: dict[str, float] = {}
         total = 0.0
         for name, tally in tallies.items():
+            if not tally.count:  # documents of one sentence have no next one
+                continue
             found = model.objectives[name].score(tally)
             total += found["loss"]
             before = f"{name}_" if scores else ""

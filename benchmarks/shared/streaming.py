@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import measure
 import polars as pl
-from measure import Rows
 
+from shared import measure
+from shared.measure import Rows
 from zaowu.records.stream import LARGE_BYTES, PORTION
 
 CLI = "from zaowu.cli import main; main()"

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import measure
 import numpy as np
-from cases import Case, base_folder, classes_of
+from shared import measure
+from shared.cases import Case, base_folder, classes_of
 
 from zaowu.config import TrainConfig
 from zaowu.records.records import Records
@@ -25,7 +25,7 @@ class Sides:
     """Both sides of a case, ready for their turns: models from one folder, items with the same ids."""
 
     def __init__(self, case: Case, records: Records, args: argparse.Namespace) -> None:
-        import trainer
+        from peers import trainer
 
         self.case, self.records, self.steps = case, records, args.steps
         texts = records.values("title")
@@ -118,7 +118,7 @@ class Sides:
         return ends
 
     def train_theirs(self, name: str, number: int) -> list[float]:
-        import trainer
+        from peers import trainer
 
         # A fresh model every turn: a Trainer in bf16 leaves its casts in the one that it was given.
         model = trainer.MeanPooled(self.folder, len(self.classes), attention=self.kernels[name])

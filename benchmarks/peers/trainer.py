@@ -1,4 +1,4 @@
-"""transformers' Trainer at its best settings: the peer that `finetune.py` measures Zaowu against.
+"""transformers' Trainer at its best settings: the peer that `finetune.py` and `pretrain.py` measure Zaowu against.
 
 Dynamic padding, batches of similar length, AdamW fused, no logging, saving or evaluation unless asked. Nothing of
 Zaowu is imported, so that the memory of a process that runs this is the peer's own.
@@ -88,9 +88,13 @@ def make(
     lr: float = 1e-4,
     bf16: bool = False,
     seed: int = 0,
+    collator: Any = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Trainer:
-    """The Trainer with everything that makes it fast, and warm-up and decay as in Zaowu."""
+    """The Trainer with everything that makes it fast, and warm-up and decay as in Zaowu.
+
+    collator: None for dynamic padding.
+    """
     arguments = TrainingArguments(
         output_dir=tempfile.gettempdir(),  # nothing is written
         per_device_train_batch_size=batch_size,
@@ -115,7 +119,7 @@ def make(
         report_to="none",
         disable_tqdm=True,
     )
-    collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(folder))
+    collator = collator or DataCollatorWithPadding(AutoTokenizer.from_pretrained(folder))
     made = kind(model=model, args=arguments, train_dataset=items, data_collator=collator, callbacks=list(callbacks))
     made.remove_callback(PrinterCallback)
     return made

@@ -92,11 +92,16 @@ def _write_trimmed(base: Path, texts: Sequence[str], folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, **told}), "utf-8")
 
 
-def write_random(texts: Sequence[str], folder: Path, *, pieces: int, layers: int, dim: int, heads: int) -> None:
-    """A BERT with fresh weights; its pieces are the characters of the texts, filled up to the size that is wanted."""
+def write_random(
+    texts: Sequence[str], folder: Path, *, pieces: int, layers: int, dim: int, heads: int, masked: bool = False
+) -> None:
+    """A BERT with fresh weights; its pieces are the characters of the texts, filled up to the size that is wanted.
+
+    masked: with the output layers of a masked language model.
+    """
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, logging
+    from transformers import BertConfig, BertForMaskedLM, BertModel, logging
 
     logging.disable_progress_bar()
 
@@ -124,7 +129,7 @@ def write_random(texts: Sequence[str], folder: Path, *, pieces: int, layers: int
         num_attention_heads=heads,
         intermediate_size=4 * dim,
     )
-    BertModel(config).save_pretrained(folder)
+    (BertForMaskedLM if masked else BertModel)(config).save_pretrained(folder)
 
 
 def check_ids(folder: Path, texts: Sequence[str]) -> None:

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from cases import Case, base_folder, classes_of, thinned
-from measure import Lead, Rows
-from sides import KERNELS, TRAINERS, Sides
+from shared.cases import Case, base_folder, classes_of, thinned
+from shared.measure import Lead, Rows
 
+from peers.sides import KERNELS, TRAINERS, Sides
 from zaowu.config import FitConfig, TextConfig, TrainConfig
 from zaowu.records.records import Records
 
@@ -75,7 +75,7 @@ def fastest_form(case: Case, records: Records, args: argparse.Namespace) -> dict
 
 def train_theirs(work: Work, case: Case, key: dict[str, Any]) -> dict[str, Any]:
     """The Trainer with the settings of `key`, scored on validation after every epoch."""
-    import trainer
+    from peers import trainer
 
     parts = {}
     for side in ("train", "valid", "test"):

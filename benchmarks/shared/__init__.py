@@ -1,0 +1,1 @@
+"""What several benchmarks share: figures that outlive a kill, the peak, cases and their base folders."""
