@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zaowu.batching.shards.build import build
+from zaowu.batching.shards.make import build
 from zaowu.batching.shards.folder import Entry, Shards, open_shards
 from zaowu.batching.shards.shard import Shard
 

@@ -19,7 +19,7 @@ from zaowu.records.corpus.seen import NearSeen, Seen, digest
 from zaowu.records.identity import mixed, normalised
 from zaowu.records.reading import encoding
 
-GROUP_CHARS = 1 << 20  # documents whose paragraphs are looked up together
+GROUP_CHARS = 1 << 18  # documents whose paragraphs are looked up together
 GROUP_DOCUMENTS = 2000
 BETWEEN = "\x1e"  # of paragraphs, in what a document's number is made from
 
@@ -61,6 +61,11 @@ class Corpus:
     @property
     def bytes(self) -> int:
         return sum(source.bytes for source in self.sources)
+
+    def num_text_bytes(self, ratio: int) -> int:
+        """How much text there is, about; what is packed counts `ratio` times its size."""
+        packed = (*files.PACKINGS, ".parquet")
+        return sum(file.size * (ratio if file.name.lower().endswith(packed) else 1) for file in self._files)
 
     def __iter__(self) -> Iterator[Document]:
         """Raises UserError for a corpus that holds nothing readable, or one document only."""

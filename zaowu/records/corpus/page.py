@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 
 MAX_CHARS = 8 << 20  # of one page; what comes after them is left out
 HIDDEN = frozenset(["script", "style", "noscript", "template", "svg", "math", "iframe", "object", "select", "button"])
-BLOCKS = frozenset(
-    ["address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "dialog", "div", "dl", "dt"]
-    + ["fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "head", "header"]
-    + ["hr", "html", "legend", "li", "main", "menu", "nav", "ol", "option", "p", "pre", "section", "summary", "table"]
-    + ["tbody", "td", "tfoot", "th", "thead", "title", "tr", "ul"]
-)
+_BLOCK_NAMES = """
+address article aside blockquote body caption dd details dialog div dl dt fieldset figcaption figure footer form
+h1 h2 h3 h4 h5 h6 head header hr html legend li main menu nav ol option p pre section summary table tbody td tfoot
+th thead title tr ul
+"""
+BLOCKS = frozenset(_BLOCK_NAMES.split())
 NO_END = frozenset(["br", "hr", "img", "input", "meta", "link", "wbr", "source", "col", "area", "base", "embed"])
 
 
