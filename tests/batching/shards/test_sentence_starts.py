@@ -1,5 +1,7 @@
 """Where sentences and words begin."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -22,12 +24,12 @@ from zaowu.batching.shards.sentences import chinese_words, sentence_starts, word
 )
 def test_sentences(paragraph: str, sentences: list[str]) -> None:
     places = [0, *sentence_starts(paragraph), len(paragraph)]
-    assert [paragraph[a:b] for a, b in zip(places, places[1:], strict=False)] == sentences
+    assert [paragraph[a:b] for a, b in pairwise(places)] == sentences
 
 
 def parts(text: str, found: np.ndarray) -> list[str]:
     places = [*np.flatnonzero(found).tolist(), len(text)]
-    return [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(places)]
 
 
 def test_words_without_a_dictionary_are_characters() -> None:

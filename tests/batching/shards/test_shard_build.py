@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zaowu.batching.shards import make
-from zaowu.batching.shards import Shards, build, open_shards
+from zaowu.batching.shards import Shards, build, make, open_shards
 from zaowu.config import CorpusConfig
 from zaowu.errors import UserError
 from zaowu.inputs.text.codec import Codec
@@ -192,9 +191,9 @@ def test_what_was_made_from_something_else_is_refused(folder, tmp_path, codec) -
     other = learn(["another tokenizer of other texts"] * 3, num_pieces=100)
     with pytest.raises(UserError, match="the tokenizer is another one"):
         build(corpus_of(folder), other, out)
-    with pytest.raises(UserError, match="--whole-word is True, False before"):
+    with pytest.raises(UserError, match=r"--whole-word is (jieba|characters), False before"):
         build(corpus_of(folder, replace(CONFIG, whole_word=True)), codec, out)
-    with pytest.raises(UserError, match="--held-out is 0.2, 0.1 before"):
+    with pytest.raises(UserError, match=r"--held-out is 0\.2, 0\.1 before"):
         build(corpus_of(folder, replace(CONFIG, held_out=0.2)), codec, out)
     (folder / "more.txt").write_text("更多")
     with pytest.raises(UserError, match=r"61 files of .* 60 files"):
@@ -300,4 +299,4 @@ def test_memory_does_not_grow_with_what_is_tokenised(tmp_path, codec) -> None:
         return found
 
     most(1000)
-    assert most(20_000) < 1.25 * most(6000)
+    assert most(9000) < 1.25 * most(4000)

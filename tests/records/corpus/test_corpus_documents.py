@@ -50,6 +50,16 @@ def test_a_page_without_its_scripts(tmp_path) -> None:
     assert read(write(tmp_path / "a.html", page)) == [("题目", "一段 粗体 字", "甲", "乙&丙", "尾\n巴")]
 
 
+def test_of_an_endless_page_the_beginning_is_read(tmp_path, monkeypatch) -> None:
+    from zaowu.records.corpus import page
+
+    monkeypatch.setattr(page, "MAX_CHARS", 1000)
+    path = write(tmp_path / "a.html", "<p>头</p>" + "<p>字</p>" * 500)
+    corpus = documents([(str(path), 1.0)], CorpusConfig(held_out=0, duplicates="keep"))
+    assert sum(len(own.paragraphs) for own in corpus) == 125
+    assert corpus.counts.cut == 1
+
+
 def test_rows_are_documents_or_belong_to_one(tmp_path) -> None:
     rows = [("一", 1), ("二\n\n三", 1), ("四", 2), ("五", None), ("六", None)]
     lines = [json.dumps({"content": text, "document": key}, ensure_ascii=False) for text, key in rows]

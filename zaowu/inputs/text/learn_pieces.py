@@ -71,7 +71,8 @@ def _special(kind: str, causal: bool) -> list[str]:
 
 
 def _settings(kind: str, causal: bool) -> dict[str, Any]:
-    names: dict[str, str] = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), MASKED))
+    roles = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    names = dict(zip(roles, MASKED, strict=True))
     if causal:
         names = {"bos_token": END, "eos_token": END, "pad_token": PAD, "unk_token": END if kind == "bpe" else UNKNOWN}
     return {"tokenizer_class": "PreTrainedTokenizerFast", **names, "model_max_length": MAX_TOKENS}

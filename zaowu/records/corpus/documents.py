@@ -136,7 +136,7 @@ class Corpus:
             yield from self._of_rows(rows.json_rows(blocks, self.config, self.counts), file.source)
             return
         if file.kind == "page":
-            blocks = page.blocks(blocks)
+            blocks = page.blocks(blocks, self.counts)
         yield from self._of_text(text.paragraphs(blocks), file.source)
 
     def _followed(self, blocks: Iterator[str], file: files.File) -> Iterator[str]:
