@@ -159,7 +159,7 @@ class CorpusConfig:
     whole_word: bool = False  # keep where words start
     pieces: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
     num_pieces: int = 8000
-    sample_mb: float = 32  # of text from which the pieces are learned
+    sample_mb: float | None = None  # of text from which the pieces are learned; None: by kind, for 1 GB of memory
     shard_tokens: int = 1 << 23
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from zaowu.batching.shards.sentences import chinese_words, sentence_starts, word_starts
 from zaowu.batching.shards.shard import Shard
 from zaowu.inputs.text.codec import Codec
+from zaowu.progress import note
 from zaowu.records.corpus import Document
 
 SCAN = 200_000  # tokens looked through for the sentences of one paragraph, above which all offsets are fetched at once
@@ -28,6 +29,8 @@ class Encoder:
         self.tokenizer.encode_special_tokens = True
         self.dtype: Any = np.uint16 if codec.num_pieces <= 1 << 16 else np.uint32
         self.with_words = words
+        if words and chinese_words() is None:
+            note("--whole-word: each Chinese character is a word without jieba (pip install 'zaowu[corpus]').")
         probe = self.tokenizer.decode(self.tokenizer.encode("a\nb", add_special_tokens=False).ids)
         self.between = "\n" if "\n" in probe else ""
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from zaowu.bases.cache import sha256
 from zaowu.batching.shards import file
+from zaowu.batching.shards.sentences import chinese_words
 from zaowu.batching.shards.shard import Shard
 from zaowu.config import from_plain
 from zaowu.errors import UserError, shorten
@@ -64,6 +65,8 @@ class Made:
     @classmethod
     def of(cls, corpus: Corpus, codec: Codec, parts: int) -> Made:
         settings = {name: getattr(corpus.config, name) for name in SETTINGS}
+        if corpus.config.whole_word:  # two machines of one job must agree
+            settings["whole_word"] = "characters" if chinese_words() is None else "jieba"
         if corpus.config.near_duplicates:
             settings["memory_mb"] = corpus.config.memory_mb
         sources = [SourceFacts(**asdict(source)) for source in corpus.sources]

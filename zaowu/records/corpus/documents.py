@@ -19,7 +19,7 @@ from zaowu.records.corpus.seen import NearSeen, Seen, digest
 from zaowu.records.identity import mixed, normalised
 from zaowu.records.reading import encoding
 
-GROUP_CHARS = 1 << 20  # documents whose paragraphs are looked up together
+GROUP_CHARS = 1 << 18  # documents whose paragraphs are looked up together
 GROUP_DOCUMENTS = 2000
 BETWEEN = "\x1e"  # of paragraphs, in what a document's number is made from
 
@@ -61,6 +61,11 @@ class Corpus:
     @property
     def bytes(self) -> int:
         return sum(source.bytes for source in self.sources)
+
+    def num_text_bytes(self, ratio: int) -> int:
+        """How much text there is, about; what is packed counts `ratio` times its size."""
+        packed = (*files.PACKINGS, ".parquet")
+        return sum(file.size * (ratio if file.name.lower().endswith(packed) else 1) for file in self._files)
 
     def __iter__(self) -> Iterator[Document]:
         """Raises UserError for a corpus that holds nothing readable, or one document only."""
@@ -131,7 +136,7 @@ class Corpus:
             yield from self._of_rows(rows.json_rows(blocks, self.config, self.counts), file.source)
             return
         if file.kind == "page":
-            blocks = page.blocks(blocks)
+            blocks = page.blocks(blocks, self.counts)
         yield from self._of_text(text.paragraphs(blocks), file.source)
 
     def _followed(self, blocks: Iterator[str], file: files.File) -> Iterator[str]:

@@ -128,7 +128,7 @@ def _seekable(path: Path, kind: str) -> Iterator[Path]:
 def refusal(path: Path, kind: str) -> str:
     """Why the file cannot be read, in a few words; "" when it can."""
     if not kind:
-        return f"expected {EXPECTED}"
+        return "its name has another ending"
     try:
         with opened(path) as file:
             head = file.read(encoding.HEAD_BYTES)

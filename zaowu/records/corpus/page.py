@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 
+from zaowu.records.corpus.counts import Counts
+
 MAX_CHARS = 8 << 20  # of one page; what comes after them is left out
 HIDDEN = frozenset(["script", "style", "noscript", "template", "svg", "math", "iframe", "object", "select", "button"])
-BLOCKS = frozenset(
-    ["address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "dialog", "div", "dl", "dt"]
-    + ["fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "head", "header"]
-    + ["hr", "html", "legend", "li", "main", "menu", "nav", "ol", "option", "p", "pre", "section", "summary", "table"]
-    + ["tbody", "td", "tfoot", "th", "thead", "title", "tr", "ul"]
-)
+_BLOCK_NAMES = """
+address article aside blockquote body caption dd details dialog div dl dt fieldset figcaption figure footer form
+h1 h2 h3 h4 h5 h6 head header hr html legend li main menu nav ol option p pre section summary table tbody td tfoot
+th thead title tr ul
+"""
+BLOCKS = frozenset(_BLOCK_NAMES.split())
 NO_END = frozenset(["br", "hr", "img", "input", "meta", "link", "wbr", "source", "col", "area", "base", "embed"])
 
 
@@ -67,14 +69,13 @@ class Page(HTMLParser):
             self.found.append(text)
 
 
-def blocks(characters: Iterable[str]) -> Iterator[str]:
+def blocks(characters: Iterable[str], counts: Counts) -> Iterator[str]:
     """The text of a page with blank lines between its paragraphs, for `text.paragraphs`."""
     page, size = Page(), 0
     for block in characters:
-        page.feed(block[: MAX_CHARS - size])
+        page.feed(block[: max(0, MAX_CHARS - size)])
         size += len(block)
-        if size >= MAX_CHARS:
-            break
+    counts.cut += size > MAX_CHARS
     page.close()
     for paragraph in page.found:
         yield f"{paragraph}\n\n"

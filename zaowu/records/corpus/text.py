@@ -14,7 +14,7 @@ from typing import IO, Any
 from zaowu.records.reading import encoding, legacy
 
 BLOCK_BYTES = 1 << 20
-JUDGED_BYTES = 4 << 20  # from the first block outside ASCII on, that decide between encodings
+JUDGED_BYTES = 1 << 20  # from the first block outside ASCII on, that decide between encodings
 MAX_PARAGRAPH = 1 << 16  # characters; a longer one is cut
 MAX_DOCUMENT = 1 << 18  # characters; a longer one goes on as another document
 LOOK_CHARS = 1 << 16  # at the start of a text, that show whether blank lines stand between its paragraphs

@@ -22,8 +22,8 @@ from zaowu.inputs.text.codec import Codec
 from zaowu.progress import Bar, note
 from zaowu.records.corpus import Corpus, Document
 
-BATCH_DOCUMENTS = 512
-BATCH_CHARS = 1 << 20
+BATCH_DOCUMENTS = 256
+BATCH_CHARS = 1 << 18
 MAX_NAMED = 20  # skipped files that the manifest names
 MAX_PARTS = 99_999
 
