@@ -25,6 +25,7 @@ from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
+from zaowu.train.parallel import current
 from zaowu.trunk import families
 
 DEFAULT_TOKENS = 512
@@ -108,7 +109,8 @@ class Ready:
         model.initialise(self.settings.seed)
         if self.base is not None:
             self.base.load(model, self.source, self.kept)
-        model.to(choose_device(self.settings.device))
+        if not (self.settings.engine.shard and current().world > 1):  # else it may be larger than a device
+            model.to(choose_device(self.settings.device))
         training = train(
             model, self.source, self.part, self.validation, self.settings, checkpoint=checkpoint, label=label
         )

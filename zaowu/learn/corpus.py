@@ -23,6 +23,7 @@ from zaowu.train import loop, rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.corpus import CorpusFeed, held_out
 from zaowu.train.feed import Judged
+from zaowu.train.parallel import ALONE, current
 
 JUDGED_TOKENS = 200_000  # of the held-out documents, at most: the same ones at every evaluation
 
@@ -123,7 +124,8 @@ def pretrain(
     if tokens.base is not None:
         tokens.base.load(model, source, tokens.kept)
     device = choose_device(settings.device)
-    model.to(device)
+    if not (settings.engine.shard and current().world > 1):  # else it may be larger than a device
+        model.to(device)
     judge = HeldOut(judged) if judged else None
     before = judge(model).scores if judge else {}
     training = loop.train(model, feed, judge, settings, checkpoint=checkpoint, label="pre-training")
@@ -154,10 +156,13 @@ class HeldOut:
     def __call__(self, model: Model) -> Judged:
         was_training, device = model.training, next(model.parameters()).device
         model.eval()
-        tallies: dict[str, Tally] = {}
-        for batch in self.batches:
+        # With ranks each one answers its share; where weights are spread over them, all go through all together.
+        ranks = ALONE if model.is_sharded else current()
+        tallies = dict.fromkeys(model.objectives, Tally())
+        for batch in self.batches[ranks.rank :: ranks.world]:
             for name, tally in model.judge(batch.to(device)).items():
-                tallies[name] = tallies.get(name, Tally()) + tally
+                tallies[name] = tallies[name] + tally
+        tallies = {name: Tally(*ranks.sums(own.loss, own.right, own.count)) for name, own in tallies.items()}
         model.train(was_training)
         scores: dict[str, float] = {}
         total = 0.0

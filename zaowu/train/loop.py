@@ -61,8 +61,8 @@ def train(
     judge: scores the model and so chooses among the evaluations, or None to keep the last weights.
     checkpoint: where an interrupted run is kept, and continued from when it exists.
     """
-    whole, device = model, next(model.parameters()).device
-    model = sharded(whole) if config.engine.shard and current().world > 1 else whole
+    whole = model
+    model = sharded(whole, device=config.device) if config.engine.shard and current().world > 1 else whole
     optimizer = Optimizer(model, config, ranks=current())
     run = _Run(model, feed, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
@@ -98,7 +98,7 @@ def train(
     start = time.monotonic() - run.seconds_before
     model.train()
     for each in {model, whole}:
-        precision.use(each, precision.choose(config.precision, device))
+        precision.use(each, precision.choose(config.precision, next(model.parameters()).device))
     bar = Bar(label, run.planned_tokens())
     with _interruptible() as run.pressed, bar:
         while not training.reason:
@@ -136,7 +136,7 @@ def train(
                 evaluate()
     optimizer.release()
     if model is not whole:
-        give_back(model, whole, kept, device)
+        give_back(model, whole, kept)
     elif kept is not None:
         model.load_state_dict(kept)
     training.num_steps, training.num_tokens, training.num_items = run.step, run.num_tokens, run.num_items

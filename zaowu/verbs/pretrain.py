@@ -25,11 +25,12 @@ from zaowu.records.corpus import Corpus, documents
 from zaowu.report.pretraining import Pretraining, Source
 from zaowu.report.say import language
 from zaowu.run.base import Base, save, shape_for_others
-from zaowu.run.folder import partial, place, read_json, write_json, writing
+from zaowu.run.folder import partial, read_json, shared_place, write_json, writing
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.estimate import cost
 from zaowu.train.estimate.machine import peak_memory_mb
 from zaowu.train.estimate.result import WATTS
+from zaowu.train.parallel import current, joined
 
 SHARDS = ".shards"  # beside the folder of the base, while it is made
 
@@ -81,12 +82,13 @@ def pretrain(
     sources: files, folders or URLs of .txt, .md, .jsonl, .parquet, .html, also packed with gzip. objective: mlm+nsp,
     mlm, mlm+sop or causal. base: what is gone on from; none = from scratch, with pieces learned from the corpus.
     mix: source -> how often it is seen in an epoch. shards: the folder of the tokenised corpus, which then stays;
-    part: "i/n" only tokenises that part of it, and returns None until all parts are done. batch_size: rows of
+    part: "i/n" only tokenises that part of it, and returns None until all parts are done (and on all ranks but the
+    first one). batch_size: rows of
     `length` tokens in one step. Whichever limit comes first ends the training: epochs, steps, tokens, time_limit
     ("90s", "20m", "2h"), reach (held-out loss), or no gain. The other parameters are those of `fit`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
     """
-    with speaking(quiet=quiet):
+    with speaking(quiet=quiet), joined(device) as ranks:
         given = [sources] if isinstance(sources, (str, Path)) else list(sources)
         names = tuple(str(source) for source in given)
         if not names:
@@ -131,7 +133,8 @@ def pretrain(
             rare_settings(settings, rare=RARE_OF_PRETRAINING, verb="pretrain"),
         )
         words = language(lang)
-        folder = place(out, name=Path(names[0]).absolute().stem, overwrite=overwrite, resume=resume)
+        name = Path(names[0]).absolute().stem
+        folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
         choose_device(config.train.device)
         share = share_of(part)
         if share is not None and shards is None:
@@ -156,17 +159,22 @@ def _pretrain(
         config = replace(config, base=bases.pinned(config.base, base.folder))
     corpus = documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
     checkpoint = Checkpoint(partial(folder), keep=config.train.keep)
-    if resume:
-        checkpoint.bring_back(Checkpoint(folder))
-        if not checkpoint.exists:
-            note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
+    place_of_shards, ranks = folder.with_name(folder.name + SHARDS) if shards is None else Path(shards), current()
+    if ranks.is_first:
+        if resume:
+            checkpoint.bring_back(Checkpoint(folder))
+            if not checkpoint.exists:
+                note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
+        else:
+            checkpoint.remove()
+        if shards is None and not resume:
+            shutil.rmtree(place_of_shards, ignore_errors=True)
     else:
-        checkpoint.remove()
-    place_of_shards = folder.with_name(folder.name + SHARDS) if shards is None else Path(shards)
-    if shards is None and not resume:
-        shutil.rmtree(place_of_shards, ignore_errors=True)
+        ranks.wait()  # then pieces and shards are there
     tokens = _tokens(config, corpus, place_of_shards)
     made_shards = build(corpus, tokens.codec, place_of_shards, part=part or (0, 1))
+    if ranks.is_first:
+        ranks.wait()
     if part is not None:
         return None
     assert made_shards is not None
@@ -178,6 +186,8 @@ def _pretrain(
     )
     checkpoint.identity = _identity(config, made_shards)
     made = learn(made_shards, tokens, config, checkpoint=checkpoint)
+    if not ranks.is_first:
+        return None
     base_made = save(made, _content(made, made_shards, corpus, config, folder), config, folder, lang=lang)
     if not base_made.stopped:
         Checkpoint(folder).remove()

@@ -7,6 +7,7 @@ stands in the header of each safetensors file.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def read(folder: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if stored.size != template.shape:
             raise ValueError(f"{name} has the shape {list(stored.size)}, expected {list(template.shape)}")
         found[name] = template
-    load(found, storage_reader=reader, no_dist=not distributed.is_initialized())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # as is meant
+        load(found, storage_reader=reader, no_dist=not distributed.is_initialized())
     return found
 
 

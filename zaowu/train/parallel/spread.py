@@ -18,11 +18,13 @@ from zaowu.train.parallel.ranks import current
 from zaowu.trunk.transformer.linear import Linear
 
 
-def sharded(model: Model) -> Model:
+def sharded(model: Model, *, device: str) -> Model:
     """A copy of `model` whose weights are spread over the ranks, block by block (`fully_shard`, FSDP2).
 
+    device: auto, cpu or cuda. Each block goes there only when it is divided.
+
     A block's weights are put together for its forward and its backward pass and let go after each; gradients and the
-    optimizer's moments only ever exist in parts. `model` waits on the CPU for what comes out (`give_back`).
+    optimizer's moments only ever exist in parts. `model` waits where it is for what comes out (`give_back`).
     Raises UserError for a model with scalars for weights, which cannot be divided, and for a torch without it.
     """
     if any(weight.ndim == 0 for weight in model.parameters()):
@@ -32,14 +34,12 @@ def sharded(model: Model) -> Model:
         from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
     except ImportError:
         raise UserError(f"--shard needs torch 2.6 or later, and {torch.__version__} is here.") from None
-    device = next(model.parameters()).device
-    model.cpu()
     spread = copy.deepcopy(model)
     spread.is_sharded = True
     for layer in spread.modules():
         if isinstance(layer, Linear):
             layer.comes_and_goes = True
-    kind = "cuda" if torch.cuda.is_available() and device.type != "cpu" else "cpu"
+    kind = "cuda" if torch.cuda.is_available() and device != "cpu" else "cpu"
     mesh = init_device_mesh(kind, (current().world,))
     for block in spread.trunk.blocks:
         fully_shard(block, mesh=mesh)
@@ -50,13 +50,12 @@ def sharded(model: Model) -> Model:
     return spread
 
 
-def give_back(spread: Model, model: Model, weights: Mapping[str, Tensor] | None, device: torch.device) -> None:
+def give_back(spread: Model, model: Model, weights: Mapping[str, Tensor] | None) -> None:
     """The weights of a sharded copy, or `weights` of its shape, whole, into `model`, on every rank."""
     whole = {}
     for name, tensor in (spread.state_dict() if weights is None else weights).items():
         whole[name] = tensor.full_tensor().cpu() if hasattr(tensor, "full_tensor") else tensor
     model.load_state_dict(whole)
-    model.to(device)
 
 
 class Losses(nn.Module):
