@@ -93,7 +93,7 @@ def as_text(data: Path, work: Path) -> Path:
 def speed(shape: Shape, data: Path, folder: Path, args: argparse.Namespace) -> None:
     """Measures the rounds that are not in the file yet, then prints the table over all of them."""
     out = Rows(args.out)
-    key = {"part": "speed", "shape": shape.name, "threads": args.threads, "steps": args.steps}
+    key = {"part": "speed", "data": args.data.name, "shape": shape.name, "threads": args.threads, "steps": args.steps}
     missing = [number for number in range(1, args.rounds + 1) if not out.find(**key, round=number)]
     if missing:
         sides = MaskedSides(shape, folder, tokenised(data, folder, args.work), args.steps)
@@ -136,7 +136,7 @@ def by_tokens(shape: Shape, data: Path, folder: Path, args: argparse.Namespace) 
     out = Rows(args.out)
     cells = []
     for tokens in args.tokens:
-        key = {"part": "tokens", "shape": shape.name, "threads": args.threads, "asked": tokens}
+        key = {"part": "tokens", "data": args.data.name, "shape": shape.name, "threads": args.threads, "asked": tokens}
         cells.append(out.measured(key, partial(train_tokens, shape, data, folder, args.work, tokens)))
     print(f"\n{shape.layers} x {shape.dim}, rows of {shape.length} tokens, {args.threads} threads")
     print(f"{'tokens':>12}{'steps':>8}{'seconds':>10}{'µs/token':>10}{'of the first':>14}")
@@ -175,7 +175,7 @@ def by_length(shape: Shape, data: Path, folder: Path, args: argparse.Namespace) 
     cells = []
     for length in args.lengths:
         rows = max(1, shape.tokens // length)
-        key = {"part": "length", "shape": shape.name, "length": length, "rows": rows}
+        key = {"part": "length", "data": args.data.name, "shape": shape.name, "length": length, "rows": rows}
         key |= {"threads": args.threads, "steps": args.length_steps}
         cells.append(out.measured(key, partial(one_length, shape, folder, length, rows, args.length_steps)))
     rate = float(np.median([cell["gflops"] for cell in cells]))

@@ -8,8 +8,8 @@ HEADLINES.csv has the columns title,topic. The rows with the lowest hashes are t
 them is in any corpus. All other rows are the training headlines: of the first so many the labels are used.
 
 scratch    the small model, 4 x 256, from fresh weights, with pieces of the labelled rows as `fit` learns them
-mlm+nsp    the same, 5,339,136 weights with 8,000 pieces and 512 positions, after MLM and next sentences on the corpora
-           and the unlabelled training headlines
+mlm+nsp    the same, 5,339,136 weights with 8,000 pieces (`fit` drops those that no headline may need), after MLM and
+           next sentences on the corpora and the unlabelled training headlines
 mlm        the same after MLM alone on the same text: does NSP help?
 base       multilingual-e5-small
 base+mlm   the same after continued MLM on the unlabelled training headlines
@@ -143,8 +143,8 @@ def cells(start: str, texts: Texts, args: argparse.Namespace) -> list[dict[str, 
 def shared(start: str, args: argparse.Namespace) -> dict[str, Any]:
     """What else tells one cell from another."""
     if start in LARGE:
-        return {"base": args.base, "threads": args.threads}
-    return {"size": args.size, "vocab_size": args.vocab_size, "threads": args.threads}
+        return {"data": args.data.name, "base": args.base, "threads": args.threads}
+    return {"data": args.data.name, "size": args.size, "vocab_size": args.vocab_size, "threads": args.threads}
 
 
 def pretrained(start: str, seed: int, texts: Texts, args: argparse.Namespace, out: Rows) -> dict[str, Any]:
