@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from zaowu.records.corpus.counts import Counts, Skipped
 from zaowu.records.corpus.documents import Corpus, Document, documents
+from zaowu.records.corpus.head import Head
 
-__all__ = ["Corpus", "Counts", "Document", "Skipped", "documents"]
+__all__ = ["Corpus", "Counts", "Document", "Head", "Skipped", "documents"]
