@@ -121,7 +121,7 @@ def run_child(what: str, given: dict[str, Any]) -> dict[str, float]:
 
 def child(what: str, given: dict[str, Any]) -> None:
     """One call in this process; prints what it foretold or took."""
-    from zaowu.verbs.estimate import estimate_fit
+    from zaowu.verbs.estimate.fit import estimate_fit
     from zaowu.verbs.fit import fit
 
     start = time.monotonic()

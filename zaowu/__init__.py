@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zaowu.run.load import load as load
     from zaowu.verbs.check import check as check
     from zaowu.verbs.compare import compare as compare
-    from zaowu.verbs.estimate import estimate_fit as estimate_fit
+    from zaowu.verbs.estimate import estimate_fit as estimate_fit, estimate_pretrain as estimate_pretrain
     from zaowu.verbs.fit import fit as fit
     from zaowu.verbs.predict import predict as predict
     from zaowu.verbs.pretrain import pretrain as pretrain
@@ -31,7 +31,8 @@ _PLACES = {
     "UserError": "zaowu.errors",
     "check": "zaowu.verbs.check",
     "compare": "zaowu.verbs.compare",
-    "estimate_fit": "zaowu.verbs.estimate",
+    "estimate_fit": "zaowu.verbs.estimate.fit",
+    "estimate_pretrain": "zaowu.verbs.estimate.pretrain",
     "fit": "zaowu.verbs.fit",
     "load": "zaowu.run.load",
     "predict": "zaowu.verbs.predict",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -74,6 +76,7 @@ RANGES = {
 }
 UNITS = {"s": 1, "m": 60, "h": 3600}
 OF_THE_MACHINE = ("device", "threads")  # may differ where a run is repeated
+PATIENCE = 5  # evaluations of a pre-training, of twenty
 SINGULAR = {"columns": "column", "slices": "slice"}  # flags that may be given several times
 
 
@@ -100,6 +103,18 @@ def rare_settings(
     return found
 
 
+def fit_choices(given: Mapping[str, Any]) -> FitConfig:
+    """The parameters of `zaowu.fit` by name -> its config; names that are no choice of how it fits are passed over.
+
+    columns: name -> kind already. Raises UserError naming the flag.
+    """
+    target = given["target"]
+    data = _own(DataConfig, given) | {name: list(given[name]) for name in ("ignore", "slices")}
+    data["target"] = [target] if isinstance(target, str) else list(target or ())
+    train = {**_own(TrainConfig, given), "time_limit": seconds(given["time_limit"])}
+    return fit_config(data, _own(TextConfig, given), given["head"], train, rare_settings(given["settings"]))
+
+
 def fit_config(
     data: dict[str, Any], text: dict[str, Any], head: str, train: dict[str, Any], rare: dict[str, Any]
 ) -> FitConfig:
@@ -112,6 +127,32 @@ def fit_config(
         _check_words(kind, values)
         _check_ranges(values)
     return from_plain(FitConfig, choices, where="fit")
+
+
+def pretrain_choices(given: Mapping[str, Any]) -> PretrainConfig:
+    """The same for the parameters of `zaowu.pretrain`. Raises UserError naming the flag."""
+    sources = given["sources"]
+    names = [str(source) for source in ([sources] if isinstance(sources, (str, Path)) else sources)]
+    if not names:
+        raise UserError("SOURCE: expected files or folders of text, got none.")
+    corpus = {**_own(CorpusConfig, given), "memory_mb": float(given["memory"])}
+    if given["vocab_size"] is not None:
+        corpus["num_pieces"] = given["vocab_size"]
+    train = {**_own(TrainConfig, given), "patience": PATIENCE, "time_limit": seconds(given["time_limit"])}
+    return pretrain_config(
+        {**_own(PretrainConfig, given), "sources": names, "mix": mixture(given["mix"], names)},
+        corpus,
+        train,
+        {**_own(ScheduleConfig, given), "shape": given["schedule"]},
+        _own(EngineConfig, given),
+        rare_settings(given["settings"], rare=RARE_OF_PRETRAINING, verb="pretrain"),
+    )
+
+
+def _own(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given for the fields of `kind`, but for those that are configs of their own: they have no flag."""
+    names = {name for name, hint in get_type_hints(kind).items() if not is_dataclass(hint)}
+    return {name: value for name, value in given.items() if name in names}
 
 
 def pretrain_config(

@@ -14,7 +14,7 @@ from zaowu.errors import UserError
 from zaowu.inputs import guessers
 from zaowu.learn import make_ready
 from zaowu.records.prepare import prepare
-from zaowu.verbs.estimate import estimate_fit, fittings
+from zaowu.verbs.estimate.fit import estimate_fit, fittings
 from zaowu.verbs.fit import fit
 
 SCRATCH = ("--base", "none", "--size", "mini", "--epochs", "1", "--set", "num_pieces=300", "--threads", "1")

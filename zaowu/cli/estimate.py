@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +35,35 @@ from zaowu.cli.flags import (
     Valid,
     Weight,
 )
+from zaowu.cli.pretrain import (
+    Accumulate,
+    Base as GoOnFrom,
+    DocumentColumn,
+    Length,
+    Memory,
+    Mix,
+    NearDuplicates,
+    Objective,
+    Optimizer,
+    Pieces,
+    Reach,
+    Recompute,
+    Schedule,
+    Shard,
+    Shards,
+    Sources,
+    Steps,
+    TextColumn,
+    Tokens,
+    VocabSize,
+    WholeWord,
+)
 from zaowu.cli.show import print_json
+
+if TYPE_CHECKING:
+    from zaowu.train.estimate.result import Estimate
+
+Watts = Annotated[float, typer.Option(help="What the machine is assumed to draw.")]
 
 app = typer.Typer(help="What a command would take of time, memory, disk and energy.", no_args_is_help=True)
 
@@ -64,7 +92,7 @@ def fit(
     time_limit: TimeLimit = None,
     keep: Keep = 1,
     settings: Settings = None,
-    watts: Annotated[float, typer.Option(help="What the machine is assumed to draw.")] = 65.0,
+    watts: Watts = 65.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
     seed: Seed = 0,
@@ -73,7 +101,7 @@ def fit(
     threads: Threads = None,
 ) -> None:
     """What 'zaowu fit' would take: parameters, tokens, FLOPs, time, memory, disk, energy. Nothing is trained."""
-    from zaowu.verbs.estimate import estimate_fit as verb
+    from zaowu.verbs.estimate.fit import estimate_fit as verb
 
     found = verb(
         path,
@@ -105,6 +133,92 @@ def fit(
         precision=precision,
         threads=threads,
     )
+    _show(found, as_json=as_json)
+
+
+@app.command()
+def pretrain(
+    sources: Sources,
+    objective: Objective = "mlm+nsp",
+    base: GoOnFrom = "none",
+    size: Size = "small",
+    pieces: Pieces = "wordpiece",
+    vocab_size: VocabSize = None,
+    trim_vocab: TrimVocab = "auto",
+    length: Length = 128,
+    mix: Mix = None,
+    text_column: TextColumn = None,
+    document_column: DocumentColumn = None,
+    whole_word: WholeWord = False,
+    near_duplicates: NearDuplicates = False,
+    memory: Memory = 1000.0,
+    shards: Shards = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    tokens: Tokens = None,
+    time_limit: TimeLimit = None,
+    reach: Reach = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    optimizer: Optimizer = "adamw",
+    schedule: Schedule = "linear",
+    accumulate: Accumulate = 1,
+    recompute: Recompute = False,
+    shard: Shard = False,
+    keep: Keep = 1,
+    settings: Settings = None,
+    watts: Watts = 65.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """What 'zaowu pretrain' would take, from the first megabytes of the text and a few steps on them."""
+    from zaowu.verbs.estimate.pretrain import estimate_pretrain as verb
+
+    found = verb(
+        sources,
+        objective=objective,
+        base=base,
+        size=size,
+        pieces=pieces,
+        vocab_size=vocab_size,
+        trim_vocab=trim_vocab,
+        length=length,
+        mix=mix or (),
+        text_column=text_column,
+        document_column=document_column,
+        whole_word=whole_word,
+        near_duplicates=near_duplicates,
+        memory=memory,
+        shards=shards,
+        epochs=epochs,
+        steps=steps,
+        tokens=tokens,
+        time_limit=time_limit,
+        reach=reach,
+        batch_size=batch_size,
+        lr=lr,
+        optimizer=optimizer,
+        schedule=schedule,
+        accumulate=accumulate,
+        recompute=recompute,
+        shard=shard,
+        keep=keep,
+        settings=settings or (),
+        watts=watts,
+        quiet=quiet,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+    )
+    _show(found, as_json=as_json)
+
+
+def _show(found: Estimate, *, as_json: bool) -> None:
     if as_json:
         print_json(found.to_plain())
     else:

@@ -1,9 +1,12 @@
-"""A tokenised corpus and settings -> a pre-trained model: pieces, objectives, model and loop in one call."""
+"""A tokenised corpus and settings -> a pre-trained model: pieces, objectives, model and loop."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,10 +18,11 @@ from zaowu.config import ModelConfig, PretrainConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.inputs import text
 from zaowu.inputs.text import learn_pieces
-from zaowu.inputs.text.codec import Codec
+from zaowu.inputs.text.codec import FILES, Codec
 from zaowu.learn import DEFAULT_TOKENS, Base, choose_device, read_base
 from zaowu.model import Model
 from zaowu.objectives import Objective, Pieces, Recipe, Tally
+from zaowu.records.corpus import Corpus, documents
 from zaowu.train import loop, rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.corpus import CorpusFeed, held_out
@@ -82,6 +86,22 @@ def check_base(config: PretrainConfig) -> Base | None:
     return base
 
 
+def open_corpus(config: PretrainConfig) -> tuple[PretrainConfig, Base | None, Corpus]:
+    """The config with the base's revision pinned, the base, and the corpus, of which nothing is read yet.
+
+    Raises UserError as `check_base`, and for a source that is not there.
+    """
+    base = check_base(config)
+    if base is not None:
+        config = replace(config, base=bases.pinned(config.base, base.folder))
+    return config, base, documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
+
+
+def sample_mb(config: PretrainConfig) -> float:
+    """Of text from which the pieces are learned: what was chosen, else as much as learning takes 1 GB of memory for."""
+    return config.corpus.sample_mb or learn_pieces.SAMPLE_MB[config.corpus.pieces]
+
+
 def choose_tokens(config: PretrainConfig, base: Base | None, sample: Iterable[str]) -> Tokens:
     """The base's pieces (those that the sample and its scripts need), or pieces learned from the sample."""
     if base is None:
@@ -94,13 +114,98 @@ def choose_tokens(config: PretrainConfig, base: Base | None, sample: Iterable[st
     return Tokens(codec, base, kept)
 
 
-def pretrain(
-    shards: Shards, tokens: Tokens, config: PretrainConfig, *, checkpoint: Checkpoint | None = None
-) -> Pretrained:
-    """Trains on the train side of `shards`; the valid side chooses among the evaluations, where there is one."""
-    num_tokens = shards.num_tokens("train")
+PIECES, KEPT = "pieces", "kept.json"  # in a folder of shards
+
+
+def tokens_beside(shards: Path, base: Base | None) -> Tokens | None:
+    """What the corpus in a folder of shards is tokenised with; None where nothing is there yet."""
+    if not (shards / PIECES / FILES[0]).is_file():
+        return None
+    path, kept = shards / PIECES / KEPT, None
+    if path.is_file():
+        try:
+            kept = np.asarray(json.loads(path.read_text("utf-8")), np.int64)
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise UserError(
+                f"{path}: cannot be read as a list of numbers ({error}). Tokenise the corpus anew."
+            ) from None
+    return Tokens(Codec.from_folder(shards / PIECES), base, kept)
+
+
+def put_beside(shards: Path, tokens: Tokens) -> None:
+    """The same for those who come later: whole or not at all. Raises OSError where there is no room."""
+    fresh = shards / f"{PIECES}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    tokens.codec.save(fresh)
+    if tokens.kept is not None:
+        (fresh / KEPT).write_text(json.dumps(tokens.kept.tolist()), "utf-8")
+    fresh.rename(shards / PIECES)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A tokenised corpus made ready to learn from: every choice made. No weight is allocated yet.
+
+    judged: batches of the held-out side. settings: with the rule's choices filled in.
+    """
+
+    tokens: Tokens
+    source: text.Input
+    objectives: dict[str, Objective]
+    config: ModelConfig
+    settings: TrainConfig
+    feed: CorpusFeed
+    judged: list[Batch]
+    length: int
+
+    @property
+    def judge(self) -> HeldOut | None:
+        return HeldOut(self.judged) if self.judged else None
+
+    def new_model(self) -> Model:
+        """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
+        return Model({self.source.kind: self.source}, {}, self.config, objectives=self.objectives)
+
+    def model(self) -> Model:
+        """The model before its first step, on its device."""
+        model, base = self.new_model(), self.tokens.base
+        model.initialise(self.settings.seed)
+        if base is not None:
+            base.load(model, self.source, self.tokens.kept)
+        if self.settings.engine.shard and current().world > 1:  # it may be larger than a device
+            return model
+        return model.to(choose_device(self.settings.device))
+
+    def learn(self, *, checkpoint: Checkpoint | None = None) -> Pretrained:
+        model, base, judge = self.model(), self.tokens.base, self.judge
+        before = judge(model).scores if judge else {}
+        training = loop.train(model, self.feed, judge, self.settings, checkpoint=checkpoint, label="pre-training")
+        return Pretrained(
+            model=model,
+            source=self.source,
+            objectives=self.objectives,
+            training=training,
+            settings=self.settings,
+            model_type=base.model_type if base else "llama" if self.config.trunk.causal else "bert",
+            judged=self.judged,
+            facts=base.facts if base else {},
+            before=before,
+            after=training.best.valid if training.history else {},
+        )
+
+
+def make_ready(shards: Shards, tokens: Tokens, config: PretrainConfig, *, num_tokens: int | None = None) -> Ready:
+    """To train on the train side of `shards`; the valid side chooses among the evaluations, where there is one.
+
+    num_tokens: of the corpus that the choices are made for, where `shards` are only a part of it. From here on torch
+    works with the threads of the config.
+    """
     settings = rule.fill_pretraining(
-        config.train, num_tokens=num_tokens, length=config.length, from_base=tokens.base is not None
+        config.train,
+        num_tokens=shards.num_tokens("train") if num_tokens is None else num_tokens,
+        length=config.length,
+        from_base=tokens.base is not None,
     )
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -115,31 +220,15 @@ def pretrain(
     chosen = objectives.make(objectives.parse(config.objective), recipe)
     assert settings.batch_size
     batch_tokens = settings.batch_size * config.length
-    feed = CorpusFeed(shards, chosen, batch_tokens=batch_tokens)
-    judged = held_out(shards, chosen, batch_tokens=batch_tokens, max_tokens=JUDGED_TOKENS)
-    source = text.Input(["text"], tokens.codec, max_tokens=config.length)
-    trunk = tokens.base.trunk if tokens.base else _fresh_trunk(config)
-    model = Model({source.kind: source}, {}, ModelConfig(trunk=trunk), objectives=chosen)
-    model.initialise(settings.seed)
-    if tokens.base is not None:
-        tokens.base.load(model, source, tokens.kept)
-    device = choose_device(settings.device)
-    if not (settings.engine.shard and current().world > 1):  # else it may be larger than a device
-        model.to(device)
-    judge = HeldOut(judged) if judged else None
-    before = judge(model).scores if judge else {}
-    training = loop.train(model, feed, judge, settings, checkpoint=checkpoint, label="pre-training")
-    return Pretrained(
-        model=model,
-        source=source,
+    return Ready(
+        tokens=tokens,
+        source=text.Input(["text"], tokens.codec, max_tokens=config.length),
         objectives=chosen,
-        training=training,
+        config=ModelConfig(trunk=tokens.base.trunk if tokens.base else _fresh_trunk(config)),
         settings=settings,
-        model_type=tokens.base.model_type if tokens.base else "llama" if is_causal(config) else "bert",
-        judged=judged,
-        facts=tokens.base.facts if tokens.base else {},
-        before=before,
-        after=training.best.valid if training.history else {},
+        feed=CorpusFeed(shards, chosen, batch_tokens=batch_tokens),
+        judged=held_out(shards, chosen, batch_tokens=batch_tokens, max_tokens=JUDGED_TOKENS),
+        length=config.length,
     )
 
 

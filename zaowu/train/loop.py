@@ -288,12 +288,17 @@ class _Run:
 
 def planned_steps(feed: Feed, config: TrainConfig) -> int:
     """Steps until the first of the limits that are known beforehand: epochs, steps, tokens."""
-    per_epoch, limits = feed.num_batches(0), config.schedule
-    found = [] if config.epochs is None else [config.epochs * per_epoch]
+    return steps_within(config, num_batches=feed.num_batches(0), epoch_tokens=feed.epoch_tokens(0))
+
+
+def steps_within(config: TrainConfig, *, num_batches: float, epoch_tokens: float) -> int:
+    """The same where an epoch has so many batches and tokens."""
+    limits = config.schedule
+    found = [] if config.epochs is None else [math.ceil(config.epochs * num_batches)]
     if limits.steps is not None:
         found.append(limits.steps)
     if limits.tokens is not None:
-        found.append(math.ceil(limits.tokens * per_epoch / max(1, feed.epoch_tokens(0))))
+        found.append(math.ceil(limits.tokens * num_batches / max(1, epoch_tokens)))
     assert found, "a limit is needed: epochs, steps or tokens"
     return max(1, min(found))
 

@@ -12,7 +12,7 @@ from zaowu.config import FitConfig, TextConfig, from_plain, to_plain
 from zaowu.evaluate.baseline import Baselines
 from zaowu.inputs import guessers
 from zaowu.learn import Ready, check_choices, make_ready
-from zaowu.options import OF_THE_MACHINE, checked, fit_config, rare_settings, refuse_beside_like, seconds
+from zaowu.options import OF_THE_MACHINE, checked, fit_choices, refuse_beside_like
 from zaowu.progress import aligned, is_quiet, note, speaking
 from zaowu.records import schema as schemas
 from zaowu.records.findings import Findings, find
@@ -25,7 +25,7 @@ from zaowu.run.folds import Kept, cheap_methods, cross_validate, inputs_of
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.parallel import current, joined
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
-from zaowu.verbs.estimate import foresee
+from zaowu.verbs.estimate.fit import foresee
 
 
 def fit(
@@ -74,33 +74,10 @@ def fit(
     in `out`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
     """
+    given = locals()
     with speaking(quiet=quiet), joined(device) as ranks:
         name = Path(path).absolute().stem if isinstance(path, (str, Path)) else "fit"
-        text = {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long}
-        training = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": lr,
-            "class_weights": class_weights,
-            "time_limit": seconds(time_limit),
-            "keep": keep,
-            "seed": seed,
-            "device": device,
-            "precision": precision,
-            "threads": threads,
-        }
-        data = {
-            "target": [target] if isinstance(target, str) else list(target or ()),
-            "columns": schemas.column_kinds(columns),
-            "ignore": list(ignore),
-            "group": group,
-            "weight": weight,
-            "slices": list(slices),
-            "valid": valid,
-            "test": test,
-            "on_bad_row": on_bad_row,
-        }
-        config = fit_config(data, text, head, training, rare_settings(settings))
+        config = fit_choices({**given, "columns": schemas.column_kinds(columns)})
         if like is not None:
             config = _repeated(Path(like), config)
         elif config.text.base != "none" and config.text.size != TextConfig.size:

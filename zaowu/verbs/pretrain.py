@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from zaowu import bases
+from zaowu import learn
 from zaowu.batching.shards import Shards, build
 from zaowu.config import PretrainConfig, to_plain
 from zaowu.errors import UserError
-from zaowu.inputs.text.codec import FILES, Codec
-from zaowu.learn import choose_device
-from zaowu.learn.corpus import Pretrained, Tokens, check_base, choose_tokens, pretrain as learn
+from zaowu.learn.corpus import (
+    Pretrained,
+    Tokens,
+    choose_tokens,
+    make_ready,
+    open_corpus,
+    put_beside,
+    sample_mb,
+    tokens_beside,
+)
 from zaowu.learn.fill import GAP, filled
-from zaowu.options import RARE_OF_PRETRAINING, mixture, pretrain_config, rare_settings, seconds, share_of
-from zaowu.progress import note, speaking
-from zaowu.records.corpus import Corpus, documents
+from zaowu.options import pretrain_choices, share_of
+from zaowu.progress import is_quiet, note, speaking
+from zaowu.records.corpus import Corpus, sample
 from zaowu.report.pretraining import Pretraining, Source
 from zaowu.report.say import language
 from zaowu.run.base import Base, save, shape_for_others
-from zaowu.run.folder import partial, read_json, shared_place, write_json, writing
+from zaowu.run.folder import partial, shared_place, writing
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.estimate import cost
 from zaowu.train.estimate.machine import peak_memory_mb
 from zaowu.train.estimate.result import WATTS
 from zaowu.train.parallel import current, joined
+from zaowu.verbs.estimate.pretrain import foresee
 
 SHARDS = ".shards"  # beside the folder of the base, while it is made
 
@@ -82,67 +88,22 @@ def pretrain(
     sources: files, folders or URLs of .txt, .md, .jsonl, .parquet, .html, also packed with gzip. objective: mlm+nsp,
     mlm, mlm+sop or causal. base: what is gone on from; none = from scratch, with pieces learned from the corpus.
     mix: source -> how often it is seen in an epoch. shards: the folder of the tokenised corpus, which then stays;
-    part: "i/n" only tokenises that part of it, and returns None until all parts are done (and on all ranks but the
-    first one). batch_size: rows of
+    part: "i/n" only tokenises that part of it, and returns None until all parts are done. batch_size: rows of
     `length` tokens in one step. Whichever limit comes first ends the training: epochs, steps, tokens, time_limit
     ("90s", "20m", "2h"), reach (held-out loss), or no gain. The other parameters are those of `fit`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
     """
+    given = locals()
     with speaking(quiet=quiet), joined(device) as ranks:
-        given = [sources] if isinstance(sources, (str, Path)) else list(sources)
-        names = tuple(str(source) for source in given)
-        if not names:
-            raise UserError("SOURCE: expected files or folders of text, got none.")
-        corpus = {
-            "text_column": text_column,
-            "document_column": document_column,
-            "whole_word": whole_word,
-            "near_duplicates": near_duplicates,
-            "memory_mb": float(memory),
-            "pieces": pieces,
-        }
-        if vocab_size is not None:
-            corpus["num_pieces"] = vocab_size
-        training = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": lr,
-            "time_limit": seconds(time_limit),
-            "keep": keep,
-            "patience": PATIENCE,
-            "seed": seed,
-            "device": device,
-            "precision": precision,
-            "threads": threads,
-        }
-        choices = {
-            "sources": list(names),
-            "mix": mixture(mix, names),
-            "objective": objective,
-            "base": base,
-            "size": size,
-            "trim_vocab": trim_vocab,
-            "length": length,
-        }
-        config = pretrain_config(
-            choices,
-            corpus,
-            training,
-            {"shape": schedule, "steps": steps, "tokens": tokens, "reach": reach},
-            {"optimizer": optimizer, "accumulate": accumulate, "recompute": recompute, "shard": shard},
-            rare_settings(settings, rare=RARE_OF_PRETRAINING, verb="pretrain"),
-        )
+        config = pretrain_choices(given)
         words = language(lang)
-        name = Path(names[0]).absolute().stem
+        name = Path(config.sources[0]).absolute().stem
         folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
-        choose_device(config.train.device)
+        learn.choose_device(config.train.device)
         share = share_of(part)
         if share is not None and shards is None:
             raise UserError("--part: expected --shards FOLDER beside it, a folder that all parts share.")
         return _pretrain(config, folder, shards, share, resume=resume, lang=words)
-
-
-PATIENCE = 5  # evaluations, of twenty
 
 
 def _pretrain(
@@ -154,10 +115,8 @@ def _pretrain(
     resume: bool,
     lang: str,
 ) -> Base | None:
-    base = check_base(config)
-    if base is not None:
-        config = replace(config, base=bases.pinned(config.base, base.folder))
-    corpus = documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
+    start = time.monotonic()
+    config, base, corpus = open_corpus(config)
     checkpoint = Checkpoint(partial(folder), keep=config.train.keep)
     place_of_shards, ranks = folder.with_name(folder.name + SHARDS) if shards is None else Path(shards), current()
     if ranks.is_first:
@@ -171,7 +130,7 @@ def _pretrain(
             shutil.rmtree(place_of_shards, ignore_errors=True)
     else:
         ranks.wait()  # then pieces and shards are there
-    tokens = _tokens(config, corpus, place_of_shards)
+    tokens = _tokens(config, base, corpus, place_of_shards)
     made_shards = build(corpus, tokens.codec, place_of_shards, part=part or (0, 1))
     if ranks.is_first:
         ranks.wait()
@@ -185,7 +144,11 @@ def _pretrain(
         f"from, {made_shards.num_tokens('valid'):,} tokens of {made_shards.num_documents('valid'):,} held out."
     )
     checkpoint.identity = _identity(config, made_shards)
-    made = learn(made_shards, tokens, config, checkpoint=checkpoint)
+    ready = make_ready(made_shards, tokens, config)
+    if not is_quiet() and ranks.world == 1:
+        for sentence in foresee(ready, made_shards, config, spent={"reading": time.monotonic() - start}).short():
+            note(sentence)
+    made = ready.learn(checkpoint=checkpoint)
     if not ranks.is_first:
         return None
     base_made = save(made, _content(made, made_shards, corpus, config, folder), config, folder, lang=lang)
@@ -196,34 +159,14 @@ def _pretrain(
     return base_made
 
 
-def _tokens(config: PretrainConfig, corpus: Corpus, place_of_shards: Path) -> Tokens:
+def _tokens(config: PretrainConfig, base: learn.Base | None, corpus: Corpus, place_of_shards: Path) -> Tokens:
     """The pieces, which stand beside the shards: every part of an array job, and every resumed run, has the same."""
-    base, place_of_pieces = check_base(config), place_of_shards / "pieces"
-    kept_file = place_of_pieces / "kept.json"
-    if (place_of_pieces / FILES[0]).is_file():
-        kept = np.asarray(read_json(kept_file), np.int64) if kept_file.is_file() else None
-        return Tokens(Codec.from_folder(place_of_pieces), base, kept)
-    tokens = choose_tokens(config, base, _sample(corpus, config.corpus.sample_mb))
-    fresh = place_of_shards / "pieces.new"
+    if (tokens := tokens_beside(place_of_shards, base)) is not None:
+        return tokens
+    tokens = choose_tokens(config, base, sample(corpus, sample_mb(config)))
     with writing(place_of_shards):
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        tokens.codec.save(fresh)
-        if tokens.kept is not None:
-            write_json(fresh / kept_file.name, tokens.kept.tolist())
-        fresh.rename(place_of_pieces)
+        put_beside(place_of_shards, tokens)
     return tokens
-
-
-def _sample(corpus: Corpus, megabytes: float) -> Iterator[str]:
-    """Texts from the head of the corpus."""
-    left = megabytes * 1e6
-    for document in corpus:
-        for paragraph in document.paragraphs:
-            yield paragraph
-            left -= len(paragraph.encode("utf-8", "surrogatepass"))
-        if left <= 0:
-            return
 
 
 def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
@@ -247,7 +190,7 @@ def _content(made: Pretrained, shards: Shards, corpus: Corpus, config: PretrainC
     counts, trunk, training = shards.counts, made.model.config.trunk, made.training
     _, classes, why = shape_for_others(made)
     num_tokens = float(training.num_tokens)
-    flops = 3 * cost.flops(trunk, num_tokens, num_tokens * config.length)
+    flops = cost.pretrain_flops(trunk, num_tokens, length=config.length)
     return Pretraining(
         name=folder.name,
         objectives=tuple(made.objectives),

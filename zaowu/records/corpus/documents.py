@@ -109,7 +109,7 @@ class Corpus:
                 with files.local(file) as path:
                     if why := files.refusal(path, file.kind):
                         self.counts.skip(file.name, why)
-                        self.advance(file.size)
+                        self._tell(file, file.size)
                         continue
                     for document in self._documents_of(file, path):
                         is_empty = False
@@ -125,7 +125,7 @@ class Corpus:
 
     def _documents_of(self, file: files.File, path: Path) -> Iterator[Document]:
         if file.kind == "parquet":
-            found = rows.parquet_rows(path, self.config, self.counts, self.advance)
+            found = rows.parquet_rows(path, self.config, self.counts, lambda size: self._tell(file, size))
             yield from self._of_rows(found, file.source)
             return
         codec = text.detect(path)
@@ -149,9 +149,13 @@ class Corpus:
             self.counts.replaced += block.count(text.REPLACED)
             size = min(file.size - told, text.BLOCK_BYTES)
             told += size
-            self.advance(size)
+            self._tell(file, size)
             yield block
-        self.advance(file.size - told)
+        self._tell(file, file.size - told)
+
+    def _tell(self, file: files.File, size: int) -> None:
+        """So many bytes of `file` more were read."""
+        self.advance(size)
 
     def _of_rows(self, found: Iterator[rows.Row], source: int) -> Iterator[Document]:
         """A document for each row, or for each run of rows that share the value of the document column."""

@@ -130,6 +130,11 @@ def fit_flops(fitting: Fitting, trunk: TrunkConfig) -> float:
     return 3 * fitting.epochs * once(fitting.lengths) + validations * once(fitting.valid) + once(fitting.asked)
 
 
+def pretrain_flops(trunk: TrunkConfig, num_tokens: float, *, length: int) -> float:
+    """Of all steps of a pre-training in full rows of `length`."""
+    return 3 * flops(trunk, num_tokens, num_tokens * length)
+
+
 def shapes(fittings: Sequence[Fitting], *, longest: int) -> tuple[list[Shape], list[Shape]]:
     """What to probe for these trainings: two shapes of a step, and one of an answer.
 

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from zaowu.config import FitConfig, TrainConfig
-from zaowu.errors import UserError
 from zaowu.inputs import Item, guessers
 from zaowu.learn import Ready, check_choices, choose_device, make_ready
-from zaowu.options import fit_config, rare_settings, seconds
+from zaowu.options import fit_choices
 from zaowu.progress import speaking
 from zaowu.records import schema as schemas
 from zaowu.records.prepare import Prepared, prepare
@@ -25,7 +24,7 @@ from zaowu.train import rule
 from zaowu.train.estimate import cost
 from zaowu.train.estimate.machine import give_back, resident_bytes
 from zaowu.train.estimate.probe import probe
-from zaowu.train.estimate.result import WATTS, Estimate
+from zaowu.train.estimate.result import WATTS, FitEstimate, check_watts
 from zaowu.train.labelled import item_ids
 from zaowu.trunk import precision as numbers
 
@@ -63,44 +62,17 @@ def estimate_fit(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
-) -> Estimate:
+) -> FitEstimate:
     """Reads, splits and tokenises as `fit` does, and stops before the first step. Nothing is written but a cache.
 
     The parameters are those of `fit`. watts: what the machine is assumed to draw.
     Raises UserError for what `fit` would refuse, and for a wattage that is none.
     """
+    given = locals()
     with speaking(quiet=quiet):
-        if not 0 < watts < 1e7:
-            raise UserError(f"--watts: expected a number above 0, got {watts:g}.")
+        check_watts(watts)
         start = time.monotonic()
-        config = fit_config(
-            {
-                "target": [target] if isinstance(target, str) else list(target or ()),
-                "columns": schemas.column_kinds(columns),
-                "ignore": list(ignore),
-                "group": group,
-                "weight": weight,
-                "slices": list(slices),
-                "valid": valid,
-                "test": test,
-                "on_bad_row": on_bad_row,
-            },
-            {"base": base, "size": size, "trim_vocab": trim_vocab, "long": long},
-            head,
-            {
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "lr": lr,
-                "class_weights": class_weights,
-                "time_limit": seconds(time_limit),
-                "keep": keep,
-                "seed": seed,
-                "device": device,
-                "precision": precision,
-                "threads": threads,
-            },
-            rare_settings(settings),
-        )
+        config = fit_choices({**given, "columns": schemas.column_kinds(columns)})
         config = check_choices(config)
         prepared = prepare(path, config.data, guessers=guessers(), cross_validate_below=rule.CROSS_VALIDATE_BELOW)
         reading = time.monotonic() - start
@@ -124,7 +96,7 @@ def foresee(
     baseline_bytes: float,
     going_on: bool = False,
     watts: float = WATTS,
-) -> Estimate:
+) -> FitEstimate:
     """What a fit takes in all, when everything before the first weight is done.
 
     spent: seconds of "reading", "tokenising" and "baselines". baseline_bytes: of the cheap methods on disk. going_on:
@@ -159,7 +131,7 @@ def foresee(
     again = len(every) - 1  # folds: each tokenises and fits the cheap methods anew, on four fifths of the rows
     share = 1 + sum(len(fitting.lengths) for fitting in every[1:]) / len(ready.part.items)
     tokenizer = len(json.dumps(ready.source.codec.spec, ensure_ascii=False).encode())
-    return Estimate(
+    return FitEstimate(
         source=prepared.table.source,
         rows={side: len(part) for side, part in prepared.parts.items()},
         scored_on=prepared.scored_on,
