@@ -1,4 +1,4 @@
-"""`zaowu pretrain`: from raw text to a base that others open, that fit goes on from, and that a kill does not change."""
+"""`zaowu pretrain`: from text to a base that others open, that fit goes on from, and that a kill does not change."""
 
 from __future__ import annotations
 

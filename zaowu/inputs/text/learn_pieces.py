@@ -23,7 +23,7 @@ MIN_FREQUENCY = 2
 SPARE = 3  # pieces of Unigram's beside the characters: ▁, \n, and one that the library needs to stop at the size
 # Megabytes of text that are worth it. Measured on Chinese without spaces, where nearly every run is a word of its own:
 # 90 MB of memory and 2.5 s for each of BPE, 260 MB and 7 s of Unigram; WordPiece takes 20 MB in all, and 1 s each.
-SAMPLE_MB = {"wordpiece": 32.0, "bpe": 8.0, "unigram": 4.0}
+SAMPLE_MB = {"wordpiece": 16.0, "bpe": 8.0, "unigram": 4.0}
 
 
 def learn(texts: Iterable[str], *, kind: Kind = "wordpiece", num_pieces: int = 8000, causal: bool = False) -> Codec:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from zaowu.records.corpus.corpus import Corpus, Document, documents
 from zaowu.records.corpus.counts import Counts, Skipped
-from zaowu.records.corpus.documents import Corpus, Document, documents
 from zaowu.records.corpus.head import Head
 from zaowu.records.corpus.sample import sample
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from zaowu.progress import note
-from zaowu.records.corpus.documents import Corpus
+from zaowu.records.corpus.corpus import Corpus
 from zaowu.records.identity import mixed
 
 SALT = np.uint64(0x5851F42D4C957F2D)  # so that who is drawn here says nothing of who is held out

@@ -14,7 +14,7 @@ from zaowu.errors import UserError
 from zaowu.progress import note
 
 RECENT = 50_000  # hashes in a set, some 5 MB
-RUN = 1 << 21  # hashes sorted in memory, 32 MB; then they go to a file
+RUN = 1 << 20  # hashes sorted in memory, 16 MB; then they go to a file
 NUM_PERM, SHINGLE, LEAST_CHARS, ALIKE = 64, 5, 40, 0.8
 BYTES_EACH = 3000  # of one remembered paragraph: 2,500 measured, and room for the growth of tables
 
