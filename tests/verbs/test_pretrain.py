@@ -76,7 +76,8 @@ def test_others_open_the_base_and_find_the_loss_that_the_report_says(objective, 
         with torch.no_grad():
             out = theirs(**given, attention_mask=bias)
         found = {names[0]: out.prediction_logits if len(names) > 1 else out.logits}
-        found |= dict.fromkeys(names[1:], out.seq_relationship_logits)
+        if len(names) > 1:
+            found[names[1]] = out.seq_relationship_logits
         for name, logits in found.items():
             labels = batch.targets[name]
             loss = torch.nn.functional.cross_entropy(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from zaowu.records.corpus import files, text
-from zaowu.records.corpus.documents import Corpus, Document
+from zaowu.records.corpus.corpus import Corpus, Document
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {".gz": zlib.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
