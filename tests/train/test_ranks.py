@@ -32,9 +32,10 @@ JOBS: dict[str, dict[str, Any]] = {  # what two ranks do, all in one start of th
     "lamb": {"optimizer": "lamb", "shard": True, "accumulate": 2},
     "corpus": {"data": "corpus"},
     "corpus sharded": {"data": "corpus", "shard": True},
+    "again": {"data": "corpus", "shard": True, "recompute": True},
     "grown": {"every": 20},  # goes on from a checkpoint that one process wrote
 }
-ALIKE = {"in parts": "shared", "grown": "shared"}  # the same training, computed in another way
+ALIKE = {"in parts": "shared", "grown": "shared", "again": "corpus sharded"}  # computed in another way
 
 
 def launch(folder: Path, jobs: list[dict[str, Any]], *, restarts: int = 0) -> subprocess.CompletedProcess[str]:

@@ -63,6 +63,7 @@ def train(
     """
     whole = model
     model = sharded(whole, device=config.device) if config.engine.shard and current().world > 1 else whole
+    model.trunk.recompute = config.engine.recompute
     optimizer = Optimizer(model, config, ranks=current())
     run = _Run(model, feed, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
