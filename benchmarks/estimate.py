@@ -1,10 +1,12 @@
-"""How near is `zaowu estimate fit` to what the fit then takes? A grid of small fits, each in a process of its own.
+"""How near is `zaowu estimate` to what the work then takes? Small fits and pre-trainings, each in a process of its own.
 
     python benchmarks/estimate.py --data TABLE.csv --text title --target topic --out runs/estimate.jsonl [--threads 2]
+    python benchmarks/estimate.py --pretrain TEXTS... [--only NAME...]
 
-TABLE.csv: a header and at least 8,000 short labelled texts. First the estimate, then the fit itself with all its epochs
-(early stopping is off). Seconds are those of the call, bytes the largest resident size of its process. Each run is
-written as it finishes; a second call goes on where the first one stopped. `--only NAME...` takes some of the grid.
+TABLE.csv: a header and at least 8,000 short labelled texts. TEXTS: files or folders for `zaowu pretrain`. First the
+estimate, then the work itself (early stopping is off). Seconds are those of the call, bytes the largest resident size
+of its process. Each run is written as it finishes; a second call goes on where the first one stopped. `--only NAME...`
+takes some of the grid.
 """
 
 from __future__ import annotations
@@ -49,6 +51,14 @@ GRID = {
     "scratch small fp32": Point(4000, choices={**SCRATCH, "precision": "fp32", "epochs": 4}),
     "scratch medium": Point(2000, choices={**SCRATCH, "size": "medium", "epochs": 1, "head": "first"}),
 }
+PRETRAINED = {  # parameters of `pretrain`
+    "mlm+nsp": {"size": "mini", "steps": 400},
+    "mlm fp32": {"objective": "mlm", "size": "small", "precision": "fp32", "steps": 100},
+    "long rows": {"objective": "mlm", "size": "mini", "length": 512, "batch_size": 8, "steps": 200},
+    "causal": {"objective": "causal", "size": "small", "steps": 100},
+    "limited": {"size": "mini", "time_limit": "60s"},
+    "medium": {"objective": "mlm", "size": "medium", "steps": 40, "batch_size": 16, "accumulate": 2},
+}
 
 
 def main() -> None:
@@ -56,25 +66,46 @@ def main() -> None:
         child(sys.argv[2], json.loads(sys.argv[3]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--pretrain", nargs="+", metavar="TEXTS")
     parser.add_argument("--text", default="title")
     parser.add_argument("--target", default="topic")
     parser.add_argument("--out", type=Path, default=Path("runs/estimate.jsonl"))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="*", choices=list(GRID), default=list(GRID))
+    parser.add_argument("--only", nargs="*", choices=[*GRID, *PRETRAINED], default=[])
     args = parser.parse_args()
+    grid: dict[str, Any] = PRETRAINED if args.pretrain else GRID
+    names = [name for name in grid if name in args.only or not args.only]
+    if bool(args.pretrain) == bool(args.data):
+        parser.error("expected --data TABLE.csv or --pretrain TEXTS, one of the two.")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     lines = args.out.read_text("utf-8").splitlines() if args.out.exists() else []
     done = {row["run"]: row for row in map(json.loads, lines)}
-    with args.data.open(encoding="utf-8", newline="") as file:
-        texts = [(row[args.text], row[args.target]) for row in csv.DictReader(file)]
-    for name in args.only:
-        if name not in done:
-            done[name] = {"run": name, **measure(GRID[name], texts, args.threads)}
-            with args.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(done[name]) + "\n")
-            print(json.dumps(done[name]), flush=True)
-    summarise([done[name] for name in args.only])
+    texts: list[tuple[str, str]] = []
+    if args.data:
+        with args.data.open(encoding="utf-8", newline="") as file:
+            texts = [(row[args.text], row[args.target]) for row in csv.DictReader(file)]
+    for name in names:
+        if name in done:
+            continue
+        if args.pretrain:
+            found = measure_pretraining(grid[name], args.pretrain, args.threads)
+        else:
+            found = measure(grid[name], texts, args.threads)
+        done[name] = {"run": name, **found}
+        with args.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(done[name]) + "\n")
+        print(json.dumps(done[name]), flush=True)
+    summarise([done[name] for name in names])
+
+
+def measure_pretraining(point: dict[str, Any], sources: list[str], threads: int) -> dict[str, Any]:
+    """What was foretold and what it took: seconds, bytes of memory, bytes on disk."""
+    choices = {"threads": threads, **point, "settings": {"patience": 10_000}}
+    with tempfile.TemporaryDirectory() as folder:
+        told = run_child("estimate pretrain", {"path": sources, "choices": choices})
+        took = run_child("pretrain", {"path": sources, "choices": choices, "out": str(Path(folder) / "base")})
+    return {"when": time.strftime("%Y-%m-%d %H:%M"), "threads": threads, "estimate": told, "actual": took}
 
 
 def measure(point: Point, texts: list[tuple[str, str]], threads: int) -> dict[str, Any]:
@@ -121,18 +152,22 @@ def run_child(what: str, given: dict[str, Any]) -> dict[str, float]:
 
 def child(what: str, given: dict[str, Any]) -> None:
     """One call in this process; prints what it foretold or took."""
-    from zaowu.verbs.estimate.fit import estimate_fit
+    from zaowu.verbs.estimate import estimate_fit, estimate_pretrain
     from zaowu.verbs.fit import fit
+    from zaowu.verbs.pretrain import pretrain
 
     start = time.monotonic()
-    if what == "estimate":
-        found = estimate_fit(given["path"], **given["choices"])
+    if what.startswith("estimate"):
+        estimate: Any = estimate_pretrain if what == "estimate pretrain" else estimate_fit
+        found = estimate(given["path"], **given["choices"])
         figures = {"seconds": found.total_s, "memory": found.peak_bytes, "disk": found.disk_bytes}
         figures |= {"took": time.monotonic() - start, "parts": {**found.seconds, **found.memory}}
     else:
-        run = fit(given["path"], out=given["out"], **given["choices"])
+        work: Any = pretrain if what == "pretrain" else fit
+        made = work(given["path"], out=given["out"], **given["choices"])
         files = [path for path in Path(given["out"]).rglob("*") if path.is_file()]
-        figures = {"seconds": time.monotonic() - start, "memory": peak_bytes(), "parts": run.content.timing}
+        parts = made.content.cost if what == "pretrain" else made.content.timing
+        figures = {"seconds": time.monotonic() - start, "memory": peak_bytes(), "parts": parts}
         figures |= {"disk": sum(path.stat().st_size for path in files)}
     print(json.dumps(figures))
 

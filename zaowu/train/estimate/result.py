@@ -161,7 +161,7 @@ class PretrainEstimate(Estimate):
     def _data(self) -> Row:
         share = "all of it is read for this estimate"
         if self.read_share < 1:
-            share = f"{self.read_share:.2g} of it is read for this estimate, and the rest taken to be alike"
+            share = f"{100 * self.read_share:.2g} % of it is read for this estimate, and the rest taken to be alike"
         return "text", f"{size(self.corpus_bytes)}", share
 
     def _amount(self) -> str:

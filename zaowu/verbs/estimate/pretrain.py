@@ -41,7 +41,7 @@ from zaowu.trunk import precision as numbers
 SAMPLE_MB = 8.0  # of the corpus on disk at most are read
 STEPS = (2, 8)  # that are timed, at least and at most; between, one for so many that a training has:
 ONE_FOR = 20
-REPORT_S, REPORT_BYTES = 1.5, 200_000  # of drawing and saving the report and the small files beside the model
+REPORT_S, REPORT_BYTES = 1.5, 85_000  # of drawing and saving the report and the small files beside the model
 
 
 def estimate_pretrain(
