@@ -158,7 +158,7 @@ class CorpusConfig:
     memory_mb: float = 1000  # that near duplicates may take
     whole_word: bool = False  # keep where words start
     pieces: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
-    num_pieces: int = 8000
+    num_pieces: int | None = None  # None: 8,000, or more where the characters alone need that
     sample_mb: float | None = None  # of text from which the pieces are learned; None: by kind, for 1 GB of memory
     shard_tokens: int = 1 << 23
 

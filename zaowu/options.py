@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -38,13 +38,23 @@ RARE_OF_PRETRAINING = {
     "weight_decay": "of matrices",
     "clip": "bound of the gradient's norm",
     "patience": "evaluations without a gain before stopping",
+    "optimizer": "adamw, or lamb for large batches",
+    "schedule": "of the rate after its rise: linear, cosine or wsd",
+    "accumulate": "micro-batches of one step",
+    "recompute": "yes: activations are made again for the gradient, which takes less memory and more time",
+    "reach": "held-out loss at which training is done",
     "evaluate_steps": "steps between two evaluations on held-out documents",
     "checkpoint_steps": "steps between two checkpoints, in place of five minutes",
     "held_out": "share of the documents that nothing is learned from",
     "sample_mb": "of text from which the pieces are learned",
     "shard_tokens": "tokens of one file of the tokenised corpus",
+    "text_column": "of .jsonl and .parquet, where it is not text, content or the like",
+    "document_column": "of .jsonl and .parquet: rows with equal values here are one document",
+    "trim_vocab": "auto, or off: a base keeps all its pieces",
 }
-WHOLE = ("evaluate_steps", "shard_tokens", "patience", "checkpoint_steps", "max_tokens", "num_pieces")
+WHOLE = ("accumulate", "evaluate_steps", "shard_tokens", "patience", "checkpoint_steps", "max_tokens", "num_pieces")
+WORDS = ("optimizer", "schedule", "text_column", "document_column", "trim_vocab")
+SWITCHES = {"yes": True, "no": False, True: True, False: False}
 RANGES = {
     "epochs": (1, 10_000),
     "batch_size": (1, 65_536),
@@ -95,6 +105,14 @@ def rare_settings(
     for name, value in pairs.items():
         if name not in rare:
             raise UserError(f"--set: there is no setting '{name}'.{nearest(name, rare)} See 'zaowu {verb} --settings'.")
+        if name in WORDS:
+            found[name] = str(value)
+            continue
+        if name == "recompute":
+            if value not in SWITCHES:
+                raise UserError(f"--set {name}: expected yes or no, got '{shorten(value)}'.")
+            found[name] = SWITCHES[value]
+            continue
         try:
             found[name] = int(value) if name in WHOLE else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -143,7 +161,7 @@ def pretrain_choices(given: Mapping[str, Any]) -> PretrainConfig:
         {**_own(PretrainConfig, given), "sources": names, "mix": mixture(given["mix"], names)},
         corpus,
         train,
-        {**_own(ScheduleConfig, given), "shape": given["schedule"]},
+        _own(ScheduleConfig, given),
         _own(EngineConfig, given),
         rare_settings(given["settings"], rare=RARE_OF_PRETRAINING, verb="pretrain"),
     )
@@ -164,9 +182,11 @@ def pretrain_config(
     rare: dict[str, Any],
 ) -> PretrainConfig:
     """Every choice of `zaowu pretrain` checked: types, words and ranges. Raises UserError naming the flag."""
-    homes = {"held_out": corpus, "sample_mb": corpus, "shard_tokens": corpus, "evaluate_steps": schedule}
+    homes = {"schedule": schedule, "trim_vocab": choices}
+    for config, home in ((CorpusConfig, corpus), (ScheduleConfig, schedule), (EngineConfig, engine)):
+        homes |= {field.name: home for field in fields(config)}
     for name, value in rare.items():
-        homes.get(name, train)[name] = value
+        homes.get(name, train)["shape" if name == "schedule" else name] = value
     parts: tuple[tuple[type, dict[str, Any]], ...] = (
         (PretrainConfig, choices),
         (CorpusConfig, corpus),
@@ -252,6 +272,7 @@ def refuse_beside_like(config: FitConfig) -> None:
 
 def _flag(name: str) -> str:
     """What a person types for a field of the configs."""
+    name = {"shape": "schedule"}.get(name, name)
     rare = name in RARE or name in RARE_OF_PRETRAINING
     return f"--set {name}" if rare else f"--{SINGULAR.get(name, name).replace('_', '-')}"
 

@@ -138,7 +138,7 @@ def test_the_parts_of_an_array_job_give_the_shards_of_one(corpus, tmp_path):
     [
         ({"steps": 3}, "3 steps"),
         ({"steps": 50, "tokens": 700}, "tokens"),
-        ({"steps": 50, "reach": 100.0}, "loss"),
+        ({"steps": 50, "settings": {"held_out": 0.2, "reach": 100.0}}, "loss"),
         ({"steps": None, "epochs": 1}, "epoch"),
     ],
 )
@@ -150,7 +150,17 @@ def test_what_ended_the_training_is_said(limit, words, corpus, tmp_path):
 
 def test_killed_at_any_moment_it_ends_with_the_weights_of_the_uninterrupted_run(corpus, tmp_path):
     """Three kills, with a checkpoint at every third step; the benchmark has thirty."""
-    flags = [*FLAGS, "--steps", "40", "--accumulate", "2", "--set", "checkpoint_steps=3", "--set", "evaluate_steps=20"]
+    flags = [
+        *FLAGS,
+        "--steps",
+        "40",
+        "--set",
+        "accumulate=2",
+        "--set",
+        "checkpoint_steps=3",
+        "--set",
+        "evaluate_steps=20",
+    ]
 
     def call(out: Path, *more: str) -> list[str]:
         return [sys.executable, "-m", "zaowu", "pretrain", str(corpus), "--out", str(out), "--quiet", *flags, *more]

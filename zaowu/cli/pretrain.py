@@ -27,7 +27,6 @@ from zaowu.cli.flags import (
     Size,
     Threads,
     TimeLimit,
-    TrimVocab,
 )
 from zaowu.cli.show import print_json, print_table
 
@@ -45,8 +44,6 @@ Mix = Annotated[
     list[str] | None,
     typer.Option(help="How often a source is seen in an epoch.", rich_help_panel=TEXT, metavar="SOURCE=WEIGHT"),
 ]
-TextColumn = Annotated[str | None, typer.Option(help="Of .jsonl and .parquet.", rich_help_panel=TEXT)]
-DocumentColumn = Annotated[str | None, typer.Option(help="Equal values are one document.", rich_help_panel=TEXT)]
 WholeWord = Annotated[bool, typer.Option(help="Hide whole words; Chinese ones with jieba.", rich_help_panel=TEXT)]
 NearDuplicates = Annotated[bool, typer.Option(help="Remove nearly equal paragraphs too.", rich_help_panel=TEXT)]
 Memory = Annotated[float, typer.Option(help="MB that finding near duplicates may take.", rich_help_panel=TEXT)]
@@ -54,11 +51,6 @@ Shards = Annotated[Path | None, typer.Option(help="Where the tokenised corpus st
 Share = Annotated[str | None, typer.Option("--part", help="Only tokenise part i/n of it.", rich_help_panel=TEXT)]
 Steps = Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)]
 Tokens = Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)]
-Reach = Annotated[float | None, typer.Option(help="Held-out loss at which to stop.", rich_help_panel=TRAINING)]
-Optimizer = Annotated[str, typer.Option(help="adamw or lamb.", rich_help_panel=TRAINING)]
-Schedule = Annotated[str, typer.Option(help="linear, cosine or wsd.", rich_help_panel=TRAINING)]
-Accumulate = Annotated[int, typer.Option(help="Micro-batches of one step.", rich_help_panel=TRAINING)]
-Recompute = Annotated[bool, typer.Option(help="Less memory for more time.", rich_help_panel=TRAINING)]
 Shard = Annotated[bool, typer.Option(help="Divide the model among the ranks (FSDP2).", rich_help_panel=TRAINING)]
 
 
@@ -77,11 +69,8 @@ def pretrain(
     size: Size = "small",
     pieces: Pieces = "wordpiece",
     vocab_size: VocabSize = None,
-    trim_vocab: TrimVocab = "auto",
     length: Length = 128,
     mix: Mix = None,
-    text_column: TextColumn = None,
-    document_column: DocumentColumn = None,
     whole_word: WholeWord = False,
     near_duplicates: NearDuplicates = False,
     memory: Memory = 1000.0,
@@ -91,13 +80,8 @@ def pretrain(
     steps: Steps = None,
     tokens: Tokens = None,
     time_limit: TimeLimit = None,
-    reach: Reach = None,
     batch_size: BatchSize = None,
     lr: Rate = None,
-    optimizer: Optimizer = "adamw",
-    schedule: Schedule = "linear",
-    accumulate: Accumulate = 1,
-    recompute: Recompute = False,
     shard: Shard = False,
     keep: Keep = 1,
     settings: Settings = None,
@@ -125,11 +109,8 @@ def pretrain(
         size=size,
         pieces=pieces,
         vocab_size=vocab_size,
-        trim_vocab=trim_vocab,
         length=length,
         mix=mix or (),
-        text_column=text_column,
-        document_column=document_column,
         whole_word=whole_word,
         near_duplicates=near_duplicates,
         memory=memory,
@@ -139,13 +120,8 @@ def pretrain(
         steps=steps,
         tokens=tokens,
         time_limit=time_limit,
-        reach=reach,
         batch_size=batch_size,
         lr=lr,
-        optimizer=optimizer,
-        schedule=schedule,
-        accumulate=accumulate,
-        recompute=recompute,
         shard=shard,
         keep=keep,
         settings=settings or (),

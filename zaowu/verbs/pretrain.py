@@ -49,11 +49,8 @@ def pretrain(
     size: str = "small",
     pieces: str = "wordpiece",
     vocab_size: int | None = None,
-    trim_vocab: str = "auto",
     length: int = 128,
     mix: Mapping[str, float] | Sequence[str] = (),
-    text_column: str | None = None,
-    document_column: str | None = None,
     whole_word: bool = False,
     near_duplicates: bool = False,
     memory: float = 1000.0,
@@ -63,13 +60,8 @@ def pretrain(
     steps: int | None = None,
     tokens: int | None = None,
     time_limit: str | float | None = None,
-    reach: float | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
-    optimizer: str = "adamw",
-    schedule: str = "linear",
-    accumulate: int = 1,
-    recompute: bool = False,
     shard: bool = False,
     keep: int = 1,
     settings: Mapping[str, Any] | Sequence[str] = (),
@@ -90,7 +82,8 @@ def pretrain(
     mix: source -> how often it is seen in an epoch. shards: the folder of the tokenised corpus, which then stays;
     part: "i/n" only tokenises that part of it, and returns None until all parts are done. batch_size: rows of
     `length` tokens in one step. Whichever limit comes first ends the training: epochs, steps, tokens, time_limit
-    ("90s", "20m", "2h"), reach (held-out loss), or no gain. The other parameters are those of `fit`.
+    ("90s", "20m", "2h"), or no gain. settings: rare ones, by name or as "name=value"
+    (`options.RARE_OF_PRETRAINING` lists them). The other parameters are those of `fit`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
     """
     given = locals()

@@ -193,7 +193,7 @@ def test_what_was_made_from_something_else_is_refused(folder, tmp_path, codec) -
         build(corpus_of(folder), other, out)
     with pytest.raises(UserError, match=r"--whole-word is (jieba|characters), False before"):
         build(corpus_of(folder, replace(CONFIG, whole_word=True)), codec, out)
-    with pytest.raises(UserError, match=r"--held-out is 0\.2, 0\.1 before"):
+    with pytest.raises(UserError, match=r"the setting held_out is 0\.2, 0\.1 before"):
         build(corpus_of(folder, replace(CONFIG, held_out=0.2)), codec, out)
     (folder / "more.txt").write_text("更多")
     with pytest.raises(UserError, match=r"61 files of .* 60 files"):

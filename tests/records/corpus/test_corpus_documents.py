@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_named_and_skipped(tmp_path) -> None:
     named = {Path(skipped.name).name: skipped.why for skipped in corpus.counts.skipped}
     assert named.keys() == {path.name for path in tmp_path.iterdir()} - {"good.txt"}
     assert corpus.counts.num_skipped == 8
-    assert "PNG" in named["picture.txt"] and "--text-column" in named["which.jsonl"]
+    assert "PNG" in named["picture.txt"] and "text_column" in named["which.jsonl"]
     assert any("8 files are skipped" in sentence for sentence in corpus.counts.sentences())
 
 
@@ -202,7 +202,7 @@ def test_sources_that_cannot_be(tmp_path) -> None:
         documents([(str(path), 0.0)])
     with pytest.raises(UserError, match="at least one"):
         documents([])
-    with pytest.raises(UserError, match="--held-out"):
+    with pytest.raises(UserError, match="held_out"):
         documents([(str(path), 1.0)], CorpusConfig(held_out=1.5))
 
 

@@ -89,7 +89,7 @@ class Made:
         for name in sorted({*self.settings, *other.settings}):
             old_value, new_value = (made.settings.get(name) for made in (self, other))
             if old_value != new_value:
-                return f"--{name.replace('_', '-')} is {new_value}, {shorten(old_value, 30)} before"
+                return f"the setting {name} is {new_value}, {shorten(old_value, 30)} before"
         if self.parts != other.parts:
             return f"--part is of {other.parts}, {self.parts} before"
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ Kind = Literal["wordpiece", "bpe", "unigram"]
 KINDS = ("wordpiece", "bpe", "unigram")
 MASKED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END, PAD, UNKNOWN = "<|endoftext|>", "<|pad|>", "<|unk|>"
+USUAL = 8000  # pieces, where nothing is said
 COVERED = 0.9999  # share of the characters that get a piece of their own; rarer ones are unknown
 MIN_FREQUENCY = 2
 SPARE = 3  # pieces of Unigram's beside the characters: ▁, \n, and one that the library needs to stop at the size
@@ -26,8 +28,12 @@ SPARE = 3  # pieces of Unigram's beside the characters: ▁, \n, and one that th
 SAMPLE_MB = {"wordpiece": 16.0, "bpe": 8.0, "unigram": 4.0}
 
 
-def learn(texts: Iterable[str], *, kind: Kind = "wordpiece", num_pieces: int = 8000, causal: bool = False) -> Codec:
+def learn(
+    texts: Iterable[str], *, kind: Kind = "wordpiece", num_pieces: int | None = None, causal: bool = False
+) -> Codec:
     """A vocabulary of at most `num_pieces` pieces, special ones included, that `texts` alone decide.
+
+    None: 8,000, or half as many again as there are characters (traditional Chinese has more than 8,000).
 
     wordpiece: BERT's, lower case, every Han character a word. bpe: merges of bytes (GPT-2's), which can write every
     text. unigram: SentencePiece's. The last two need no spaces between words.
@@ -46,6 +52,10 @@ def learn(texts: Iterable[str], *, kind: Kind = "wordpiece", num_pieces: int = 8
         if not counts:
             raise UserError("expected text to learn the pieces from, got none.")
         rare = {} if kind == "bpe" else _rare(counts)
+        if num_pieces is None:
+            num_pieces = (
+                USUAL if kind == "bpe" else max(USUAL, 1000 * math.ceil(1.5 * (len(counts) - len(rare)) / 1000))
+            )
         if kind == "wordpiece":
             vocab = _word_pieces(tokenizer, file, rare, num_pieces, special)
             tokenizer = _tokenizer(kind, causal, vocab)

@@ -53,7 +53,7 @@ class Corpus:
     ) -> None:
         self.config = config or CorpusConfig()
         if not 0 <= self.config.held_out < 1:
-            raise UserError(f"--held-out: expected a share from 0 to below 1, got {self.config.held_out:g}.")
+            raise UserError(f"--set held_out: expected a share from 0 to below 1, got {self.config.held_out:g}.")
         self.sources, self._files = files.sources_of(sources)
         self.work, self.counts = work, Counts()
         self.advance: Callable[[int], None] = _nothing  # told of the bytes on disk that were read
@@ -246,5 +246,5 @@ def _check(counts: Counts, sources: Sequence[files.Source], *, one_is_enough: bo
         found = "a single line" if counts.paragraphs == 1 else "a single document"
         raise UserError(
             f"{names}: expected at least two documents, one of them to be held out, got {found} of "
-            f"{counts.characters:,} characters. Give more files, rows of .jsonl, or --held-out 0."
+            f"{counts.characters:,} characters. Give more files, rows of .jsonl, or --set held_out=0."
         )

@@ -45,7 +45,7 @@ class Columns:
         known = [name for name in names if name.lower() in TEXT_NAMES]
         known.sort(key=lambda name: TEXT_NAMES.index(name.lower()))
         if wanted is None and not known and len(strings) != 1:
-            raise NoText(f"which column is the text? Name it with --text-column (columns: {listed})")
+            raise NoText(f"which column is the text? Name it with --set text_column=NAME (columns: {listed})")
         self.text = wanted or (known[0] if known else strings[0])
         self.document = grouped or (DOCUMENT_NAME if DOCUMENT_NAME in names and self.text != DOCUMENT_NAME else None)
 
