@@ -102,6 +102,15 @@ def test_a_tokenised_corpus_is_not_read_again(corpus, tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "shards").rglob("*")} == states
 
 
+def test_what_an_array_job_has_tokenised_is_estimated_and_learned_from(corpus, tmp_path):
+    for part in ("1/2", "2/2"):
+        assert zaowu.pretrain(corpus, out=tmp_path / "base", shards=tmp_path / "shards", part=part, **QUICK) is None
+    found = estimate_pretrain(corpus, steps=2, shards=tmp_path / "shards", **QUICK)
+    made = zaowu.pretrain(corpus, steps=2, out=tmp_path / "base", shards=tmp_path / "shards", **QUICK)
+    assert made is not None and found.corpus_tokens["train"] == made.content.corpus["train_tokens"]
+    assert "tokenising" not in found.seconds
+
+
 def test_the_first_lines_of_a_pre_training_say_its_cost_and_change_nothing(corpus, tmp_path, command):
     told = command("pretrain", corpus, *FLAGS, "--steps", "4", "--out", tmp_path / "told", "--lang", "en")
     assert told.code == 0

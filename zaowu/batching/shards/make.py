@@ -45,7 +45,7 @@ def build(corpus: Corpus, codec: Codec, folder: Path, *, part: tuple[int, int] =
         folder.mkdir(parents=True, exist_ok=True)
     if (folder / MANIFEST).is_file():
         manifest = Manifest.read(folder / MANIFEST)
-        manifest.made.refuse_other(made, folder)
+        manifest.made.refuse_other(replace(made, parts=manifest.made.parts), folder)  # all parts are in it
         note(f"{folder}: tokenised before, {sum(entry.tokens for entry in manifest.shards):,} tokens.")
         return Shards(folder, manifest, weights=[source.weight for source in corpus.sources])
     own = folder / _part_name(number, parts)
