@@ -166,6 +166,8 @@ def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
     """What must not change between an interruption and --resume."""
     free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
     training = {name: value for name, value in to_plain(config.train).items() if name not in free}
+    for name in ("accumulate", "recompute"):
+        del training["engine"][name]  # how a step is taken, not what it is
     return {
         "corpus": [entry.sha256 for entry in (*shards.train, *shards.valid)],
         "mix": list(shards.weights),
