@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import measure
 import numpy as np
-from measure import Rows
+from shared import measure
+from shared.measure import Rows
 
 from zaowu.progress import speaking
 
