@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/zaowu demo --out runs/demo --overwrite
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed-test
 	$(BIN)/ruff check

@@ -195,8 +195,8 @@ def pretrain_config(
         (EngineConfig, engine),
     )
     for kind, values in parts:
-        _check_words(kind, values)
-        _check_ranges(values)
+        _check_words(kind, values, RARE_OF_PRETRAINING)
+        _check_ranges(values, RARE_OF_PRETRAINING)
     train = {**train, "schedule": schedule, "engine": engine}
     return from_plain(PretrainConfig, {**choices, "corpus": corpus, "train": train}, where="pretrain")
 
@@ -237,14 +237,14 @@ def checked(config: FitConfig) -> FitConfig:
     return config
 
 
-def _check_ranges(values: Mapping[str, Any]) -> None:
+def _check_ranges(values: Mapping[str, Any], rare: Mapping[str, str] = RARE) -> None:
     for name in RANGES.keys() & values.keys():
         (least, most), value = RANGES[name], values[name]
         if isinstance(value, (int, float)) and not least <= value <= most:
-            raise UserError(f"{_flag(name)}: expected {least:g} to {most:g}, got {shorten(value, 20)}.")
+            raise UserError(f"{_flag(name, rare)}: expected {least:g} to {most:g}, got {shorten(value, 20)}.")
 
 
-def _check_words(kind: type, values: Mapping[str, Any]) -> None:
+def _check_words(kind: type, values: Mapping[str, Any], rare: Mapping[str, str] = RARE) -> None:
     """Choices of one word, by the flag that a person typed."""
     for name, hint in get_type_hints(kind).items():
         parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
@@ -252,7 +252,9 @@ def _check_words(kind: type, values: Mapping[str, Any]) -> None:
         value = values.get(name)
         if words and value is not None and value not in words:
             expected = f"{', '.join(words[:-1])} or {words[-1]}"
-            raise UserError(f"{_flag(name)}: expected {expected}, got '{shorten(value)}'.{nearest(str(value), words)}")
+            raise UserError(
+                f"{_flag(name, rare)}: expected {expected}, got '{shorten(value)}'.{nearest(str(value), words)}"
+            )
 
 
 def refuse_beside_like(config: FitConfig) -> None:
@@ -270,11 +272,10 @@ def refuse_beside_like(config: FitConfig) -> None:
         )
 
 
-def _flag(name: str) -> str:
-    """What a person types for a field of the configs."""
+def _flag(name: str, rare: Mapping[str, str] = RARE) -> str:
+    """What a person types for a field of the configs. rare: the settings that go through --set."""
     name = {"shape": "schedule"}.get(name, name)
-    rare = name in RARE or name in RARE_OF_PRETRAINING
-    return f"--set {name}" if rare else f"--{SINGULAR.get(name, name).replace('_', '-')}"
+    return f"--set {name}" if name in rare else f"--{SINGULAR.get(name, name).replace('_', '-')}"
 
 
 def seconds(limit: str | float | None) -> float | None:

@@ -71,6 +71,22 @@ TABLE = [
     ("fit plain.csv --epochs", r"Option '--epochs' requires an argument\. .*", 2),
     ("fit plain.csv --epochs three", r"--epochs: expected a whole number, got 'three'\. See 'zaowu fit --help'\.", 2),
     ("fit plain.csv --lr fast", r"--lr: expected a number, got 'fast'\. .*", 2),
+    # pretrain
+    ("pretrain", r"Missing argument .* See 'zaowu pretrain --help'\.", 2),
+    ("pretrain plain.csv", r"plain\.csv: expected text .*", 2),
+    ("pretrain nowhere.txt", r"nowhere\.txt: there is no such file .*|nowhere\.txt: there is no .*", 2),
+    ("pretrain empty.csv", r"empty\.csv: .*", 2),
+    ("pretrain a_folder/notes.txt --objective nsp", r"--objective: expected mlm\+nsp, .*", 2),
+    ("pretrain a_folder/notes.txt --set optimizer=sgd", r"--set optimizer: expected adamw or lamb, got 'sgd'\.", 2),
+    ("pretrain a_folder/notes.txt --set recompute=maybe", r"--set recompute: expected yes or no, got 'maybe'\.", 2),
+    (
+        "pretrain a_folder/notes.txt --set warmpu=0",
+        r"--set: there is no setting 'warmpu'\. Did you mean 'warmup'\? .*",
+        2,
+    ),
+    ("pretrain a_folder/notes.txt --mix other=2", r"--mix: 'other' is not one of the sources\..*", 2),
+    ("pretrain a_folder/notes.txt --part 9/8", r"--part: expected i/n with i from 1 to n, .*", 2),
+    ("estimate pretrain a_folder/notes.txt --watts 0", r"--watts: expected .*", 2),
     # fit: files
     ("estimate fit plian.csv", r"plian\.csv: there is no such file\. Did you mean 'plain\.csv'\?", 2),
     ("estimate fit plain.csv --watts -5", r"--watts: expected .*", 2),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from zaowu.batching.order import chance
 from zaowu.batching.shards import Shard, Shards
+from zaowu.evaluate.filled import GAP, Filled
 from zaowu.inputs.text.codec import Codec
 from zaowu.learn.corpus import Pretrained
 
@@ -18,20 +18,6 @@ NUM = 10
 LEAST, MOST = 8, 48  # tokens of a sentence that is shown
 LIKELIEST = 5
 WRITTEN = 16  # tokens that a causal model goes on with
-GAP = "____"
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What the model says of one held-out sentence.
-
-    Masked: `text` has `GAP` in the place of the piece `truth`, and answers are the likeliest pieces with their
-    probabilities. Causal: `text` is the beginning, `truth` how it went on, and the one answer what the model writes.
-    """
-
-    text: str
-    truth: str
-    answers: tuple[tuple[str, float | None], ...]
 
 
 def filled(made: Pretrained, shards: Shards, *, seed: int) -> tuple[Filled, ...]:

@@ -13,6 +13,7 @@ from zaowu import learn
 from zaowu.batching.shards import Shards, build
 from zaowu.config import PretrainConfig, to_plain
 from zaowu.errors import UserError
+from zaowu.evaluate.filled import GAP
 from zaowu.learn.corpus import (
     Pretrained,
     Tokens,
@@ -23,7 +24,7 @@ from zaowu.learn.corpus import (
     sample_mb,
     tokens_beside,
 )
-from zaowu.learn.fill import GAP, filled
+from zaowu.learn.fill import filled
 from zaowu.options import pretrain_choices, share_of
 from zaowu.progress import is_quiet, note, speaking
 from zaowu.records.corpus import Corpus, sample

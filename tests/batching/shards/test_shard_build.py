@@ -169,8 +169,13 @@ def test_parts_together_are_the_whole(folder, tmp_path, codec) -> None:
     for side in ("train", "valid"):
         assert every(shards, side) == every(whole, side)
     assert {number % 3 for number in every(shards, "train")} == {0, 1, 2}
+    assert made(corpus_of(folder), codec, out).num_tokens("train") == shards.num_tokens("train")  # however many made it
+
+
+def test_parts_of_another_number_are_refused(folder, tmp_path, codec) -> None:
+    assert build(corpus_of(folder), codec, tmp_path / "out", part=(0, 3)) is None
     with pytest.raises(UserError, match="--part is of 2, 3 before"):
-        build(corpus_of(folder), codec, out, part=(0, 2))
+        build(corpus_of(folder), codec, tmp_path / "out", part=(0, 2))
 
 
 @pytest.mark.parametrize("part", [(3, 3), (-1, 2), (0, 0)])
@@ -191,7 +196,7 @@ def test_what_was_made_from_something_else_is_refused(folder, tmp_path, codec) -
     other = learn(["another tokenizer of other texts"] * 3, num_pieces=100)
     with pytest.raises(UserError, match="the tokenizer is another one"):
         build(corpus_of(folder), other, out)
-    with pytest.raises(UserError, match=r"--whole-word is (jieba|characters), False before"):
+    with pytest.raises(UserError, match=r"the setting whole_word is (jieba|characters), False before"):
         build(corpus_of(folder, replace(CONFIG, whole_word=True)), codec, out)
     with pytest.raises(UserError, match=r"the setting held_out is 0\.2, 0\.1 before"):
         build(corpus_of(folder, replace(CONFIG, held_out=0.2)), codec, out)

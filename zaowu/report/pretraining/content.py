@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from zaowu.learn.fill import Filled
+from zaowu.evaluate.filled import Filled
 from zaowu.train.stop import Point
 
 
