@@ -117,7 +117,8 @@ def train(
                         note(f"Back at step {run.step}, the last checkpoint.")
                     continue
                 run.fit_to_limit(bar, start)
-                if every and run.step % every == 0 and not run.is_done:
+                is_new = not training.history or training.history[-1].step < run.step  # a batch may be no step
+                if every and run.step % every == 0 and is_new and not run.is_done:
                     evaluate()
                 if run.is_due:
                     run.is_due = False
