@@ -264,7 +264,11 @@ def check_choices(config: FitConfig) -> FitConfig:
         rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
         return config
     folder = bases.resolve(config.text.base)
-    read_base(folder)
+    if read_base(folder).trunk.causal and config.head == "first":
+        raise UserError(
+            f"--head first: {config.text.base} is a language model, whose first piece sees nothing of the text. Use "
+            "--head mean."
+        )
     return replace(config, text=replace(config.text, base=bases.pinned(config.text.base, folder)))
 
 
