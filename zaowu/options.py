@@ -201,6 +201,54 @@ def pretrain_config(
     return from_plain(PretrainConfig, {**choices, "corpus": corpus, "train": train}, where="pretrain")
 
 
+def pretrain_words(config: PretrainConfig) -> list[str]:
+    """The inverse of `pretrain_choices`: what a person types for `config`, without what is so anyway."""
+    train, corpus = config.train, config.corpus
+    usual = PretrainConfig(train=TrainConfig(patience=PATIENCE))
+    pairs: tuple[tuple[Any, Any], ...] = (
+        (config, usual),
+        (corpus, usual.corpus),
+        (train, usual.train),
+        (train.schedule, usual.train.schedule),
+        (train.engine, usual.train.engine),
+    )
+    words = list(config.sources)
+    for source, weight in config.mix.items():
+        words += ["--mix", f"{source}={weight}"]
+    for own, default in pairs:
+        for name, value in vars(own).items():
+            if name in ("sources", "mix") or is_dataclass(value) or value == getattr(default, name):
+                continue
+            other = {"memory_mb": "--memory", "num_pieces": "--vocab-size"}
+            flag = other.get(name) or _flag(name, RARE_OF_PRETRAINING)
+            if flag.startswith("--set "):
+                words += ["--set", f"{flag.removeprefix('--set ')}={'yes' if value is True else value}"]
+            else:
+                words += [flag] if value is True else [flag, f"{value}s" if name == "time_limit" else str(value)]
+    return words
+
+
+def without_effect(config: PretrainConfig) -> list[str]:
+    """A sentence for each choice of a pre-training that another one makes idle."""
+    usual, found = PretrainConfig(), []
+    if config.base != "none":
+        chosen = {
+            "--size": config.size != usual.size,
+            "--pieces": config.corpus.pieces != usual.corpus.pieces,
+            "--vocab-size": config.corpus.num_pieces is not None,
+        }
+        found += [f"{flag} has no effect with a base." for flag, is_chosen in chosen.items() if is_chosen]
+    elif config.trim_vocab != usual.trim_vocab:
+        found.append("--set trim_vocab has no effect without a base.")
+    if config.corpus.whole_word and config.objective == "causal":
+        found.append("--whole-word has no effect with --objective causal, which hides nothing.")
+    if config.corpus.memory_mb != usual.corpus.memory_mb and not config.corpus.near_duplicates:
+        found.append("--memory has no effect without --near-duplicates.")
+    if config.train.schedule.reach is not None and not config.corpus.held_out:
+        found.append("--set reach has no effect where nothing is held out.")
+    return found
+
+
 def mixture(pairs: Mapping[str, float] | Sequence[str], sources: Sequence[str]) -> dict[str, float]:
     """`--mix SOURCE=2` options as source -> weight. Raises UserError for a source that is not among `sources`."""
     found: dict[str, float] = dict(pairs) if isinstance(pairs, Mapping) else {}
@@ -215,8 +263,11 @@ def mixture(pairs: Mapping[str, float] | Sequence[str], sources: Sequence[str]) 
     for source, share in found.items():
         if source not in sources:
             raise UserError(f"--mix: '{shorten(source)}' is not one of the sources.{nearest(source, sources)}")
-        if not 0 <= share <= 1000:
-            raise UserError(f"--mix {source}: expected a weight from 0 to 1,000, got {share:g}.")
+        if not 0 < share <= 1000:
+            raise UserError(
+                f"--mix {source}: expected a weight above 0 and at most 1,000, got {share:g}. Leave a source out "
+                "that is not to be seen."
+            )
     return found
 
 

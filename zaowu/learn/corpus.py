@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from zaowu import bases, objectives
 from zaowu.batching.batch import Batch
 from zaowu.batching.shards import Shards
 from zaowu.config import ModelConfig, PretrainConfig, TrainConfig, TrunkConfig
-from zaowu.errors import UserError
+from zaowu.errors import UserError, shorten
 from zaowu.inputs import text
 from zaowu.inputs.text import learn_pieces
 from zaowu.inputs.text.codec import FILES, Codec
@@ -83,6 +85,9 @@ def check_base(config: PretrainConfig) -> Base | None:
     positions = base.trunk.positions
     if positions.kind == "learned" and config.length > positions.max_positions:
         raise UserError(f"--length: {config.base} has {positions.max_positions} positions, got {config.length}.")
+    # Before the corpus is read, which may take hours: whether the base's tokenizer has the pieces that are needed.
+    recipe = Recipe(pieces=Pieces.of(Codec.from_folder(base.folder)), length=config.length)
+    objectives.make(objectives.parse(config.objective), recipe)
     return base
 
 
@@ -114,33 +119,70 @@ def choose_tokens(config: PretrainConfig, base: Base | None, sample: Iterable[st
     return Tokens(codec, base, kept)
 
 
-PIECES, KEPT = "pieces", "kept.json"  # in a folder of shards
+PIECES, ORIGIN = "pieces", "origin.json"  # in a folder of shards
 
 
-def tokens_beside(shards: Path, base: Base | None) -> Tokens | None:
-    """What the corpus in a folder of shards is tokenised with; None where nothing is there yet."""
+def tokens_beside(shards: Path, config: PretrainConfig, base: Base | None) -> Tokens | None:
+    """What the corpus in a folder of shards is tokenised with; None where nothing is there yet.
+
+    Raises UserError where these are other pieces than `choose_tokens` would choose: a base would take each for another
+    one of its own. Shards whose pieces are those of the base, all of them, do as well.
+    """
     if not (shards / PIECES / FILES[0]).is_file():
         return None
-    path, kept = shards / PIECES / KEPT, None
-    if path.is_file():
+    path = shards / PIECES / ORIGIN
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        before, kept = dict(found["origin"]), found["kept"]
+        kept = None if kept is None else np.asarray(kept, np.int64)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise UserError(
+            f"{path}: cannot be read as what the pieces came from ({error}). Tokenise the corpus anew."
+        ) from None
+    codec, now = Codec.from_folder(shards / PIECES), _origin(config, base)
+    if before != now and not (kept is None and codec.fingerprint == now.get("base")):
+        names = sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
+        what = "; ".join(f"{name} is {now.get(name)}, {before.get(name)} before" for name in names)
+        raise UserError(
+            f"{shards}: the shards here hold other pieces than were asked for ({shorten(what, 200)}). Give what they "
+            "were made with, or choose another folder."
+        )
+    return Tokens(codec, base, kept)
+
+
+def put_beside(shards: Path, config: PretrainConfig, tokens: Tokens) -> None:
+    """The same for those who come later: whole or not at all. Raises OSError where there is no room.
+
+    Several parts of an array job may do so at once; the first one's pieces stand, and all theirs are equal.
+    """
+    fresh = shards / f"{PIECES}.{uuid.uuid4().hex[:8]}.new"
+    try:
+        fresh.mkdir(parents=True)
+        tokens.codec.save(fresh)
+        kept = None if tokens.kept is None else tokens.kept.tolist()
+        (fresh / ORIGIN).write_text(json.dumps({"origin": _origin(config, tokens.base), "kept": kept}), "utf-8")
         try:
-            kept = np.asarray(json.loads(path.read_text("utf-8")), np.int64)
-        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise UserError(
-                f"{path}: cannot be read as a list of numbers ({error}). Tokenise the corpus anew."
-            ) from None
-    return Tokens(Codec.from_folder(shards / PIECES), base, kept)
+            fresh.rename(shards / PIECES)
+        except OSError:
+            if not (shards / PIECES / FILES[0]).is_file():
+                raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
-def put_beside(shards: Path, tokens: Tokens) -> None:
-    """The same for those who come later: whole or not at all. Raises OSError where there is no room."""
-    fresh = shards / f"{PIECES}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    tokens.codec.save(fresh)
-    if tokens.kept is not None:
-        (fresh / KEPT).write_text(json.dumps(tokens.kept.tolist()), "utf-8")
-    fresh.rename(shards / PIECES)
+def _origin(config: PretrainConfig, base: Base | None) -> dict[str, Any]:
+    """All that decides the pieces of a corpus, but for its text."""
+    corpus = config.corpus
+    if base is not None:
+        whole = Codec.from_folder(base.folder).fingerprint
+        return {"base": whole, "trim_vocab": config.trim_vocab, "sample_mb": corpus.sample_mb}
+    return {
+        "base": "none",
+        "pieces": corpus.pieces,
+        "vocab_size": corpus.num_pieces,
+        "sample_mb": corpus.sample_mb,
+        "objective": "causal" if is_causal(config) else "masked",
+    }
 
 
 @dataclass(frozen=True)
@@ -220,13 +262,16 @@ def make_ready(shards: Shards, tokens: Tokens, config: PretrainConfig, *, num_to
     chosen = objectives.make(objectives.parse(config.objective), recipe)
     assert settings.batch_size
     batch_tokens = settings.batch_size * config.length
+    feed = CorpusFeed(shards, chosen, batch_tokens=batch_tokens)
+    if not feed.num_batches(0):
+        raise UserError("--mix: with these weights the first epoch holds no document. Give larger ones.")
     return Ready(
         tokens=tokens,
         source=text.Input(["text"], tokens.codec, max_tokens=config.length),
         objectives=chosen,
         config=ModelConfig(trunk=tokens.base.trunk if tokens.base else _fresh_trunk(config)),
         settings=settings,
-        feed=CorpusFeed(shards, chosen, batch_tokens=batch_tokens),
+        feed=feed,
         judged=held_out(shards, chosen, batch_tokens=batch_tokens, max_tokens=JUDGED_TOKENS),
         length=config.length,
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zaowu import learn
-from zaowu.batching.shards import Shards, build
+from zaowu.batching.shards import Shards, build, remove_shards
 from zaowu.config import PretrainConfig, to_plain
 from zaowu.errors import UserError
 from zaowu.evaluate.filled import GAP
@@ -25,7 +24,7 @@ from zaowu.learn.corpus import (
     tokens_beside,
 )
 from zaowu.learn.fill import filled
-from zaowu.options import pretrain_choices, share_of
+from zaowu.options import pretrain_choices, pretrain_words, share_of, without_effect
 from zaowu.progress import is_quiet, note, speaking
 from zaowu.records.corpus import Corpus, sample
 from zaowu.report.pretraining import Pretraining, Source
@@ -91,26 +90,30 @@ def pretrain(
     with speaking(quiet=quiet), joined(device) as ranks:
         config = pretrain_choices(given)
         words = language(lang)
+        learn.choose_device(config.train.device)
+        if (share := share_of(part)) is not None:  # nothing is written to --out, which all parts would try at once
+            if shards is None:
+                raise UserError("--part: expected --shards FOLDER beside it, a folder that all parts share.")
+            config, found, corpus = open_corpus(config)
+            _tokenised(config, found, corpus, Path(shards), share)
+            return None
         name = Path(config.sources[0]).absolute().stem
         folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
-        learn.choose_device(config.train.device)
-        share = share_of(part)
-        if share is not None and shards is None:
-            raise UserError("--part: expected --shards FOLDER beside it, a folder that all parts share.")
-        return _pretrain(config, folder, shards, share, resume=resume, lang=words)
+        return _pretrain(config, folder, shards, resume=resume, lang=words)
 
 
 def _pretrain(
     config: PretrainConfig,
     folder: Path,
     shards: str | Path | None,
-    part: tuple[int, int] | None,
     *,
     resume: bool,
     lang: str,
 ) -> Base | None:
     start = time.monotonic()
     config, base, corpus = open_corpus(config)
+    for sentence in without_effect(config):
+        note(sentence)
     checkpoint = Checkpoint(partial(folder), keep=config.train.keep)
     place_of_shards, ranks = folder.with_name(folder.name + SHARDS) if shards is None else Path(shards), current()
     if ranks.is_first:
@@ -121,15 +124,8 @@ def _pretrain(
         else:
             checkpoint.remove()
         if shards is None and not resume:
-            shutil.rmtree(place_of_shards, ignore_errors=True)
-    else:
-        ranks.wait()  # then pieces and shards are there
-    tokens = _tokens(config, base, corpus, place_of_shards)
-    made_shards = build(corpus, tokens.codec, place_of_shards, part=part or (0, 1))
-    if ranks.is_first:
-        ranks.wait()
-    if part is not None:
-        return None
+            remove_shards(place_of_shards)
+    tokens, made_shards = _tokenised(config, base, corpus, place_of_shards, (0, 1))
     assert made_shards is not None
     for sentence in corpus.counts.sentences():
         note(sentence)
@@ -145,22 +141,39 @@ def _pretrain(
     made = ready.learn(checkpoint=checkpoint)
     if not ranks.is_first:
         return None
-    base_made = save(made, _content(made, made_shards, corpus, config, folder), config, folder, lang=lang)
+    base_made = save(made, _content(made, made_shards, config, folder), config, folder, lang=lang)
     if not base_made.stopped:
         Checkpoint(folder).remove()
         if shards is None:
-            shutil.rmtree(place_of_shards, ignore_errors=True)
+            try:
+                remove_shards(place_of_shards)
+            except UserError as error:  # the base is made, whatever somebody put there meanwhile
+                note(str(error))
     return base_made
+
+
+def _tokenised(
+    config: PretrainConfig, base: learn.Base | None, corpus: Corpus, place: Path, part: tuple[int, int]
+) -> tuple[Tokens, Shards | None]:
+    """The pieces and the shards of one part, which are whole when all parts are done. The first rank makes them."""
+    ranks = current()
+    if not ranks.is_first:
+        ranks.wait()
+    tokens = _tokens(config, base, corpus, place)
+    shards = build(corpus, tokens.codec, place, part=part)
+    if ranks.is_first:
+        ranks.wait()
+    return tokens, shards
 
 
 def _tokens(config: PretrainConfig, base: learn.Base | None, corpus: Corpus, place_of_shards: Path) -> Tokens:
     """The pieces, which stand beside the shards: every part of an array job, and every resumed run, has the same."""
-    if (tokens := tokens_beside(place_of_shards, base)) is not None:
+    if (tokens := tokens_beside(place_of_shards, config, base)) is not None:
         return tokens
     tokens = choose_tokens(config, base, sample(corpus, sample_mb(config)))
     with writing(place_of_shards):
-        put_beside(place_of_shards, tokens)
-    return tokens
+        put_beside(place_of_shards, config, tokens)
+    return tokens_beside(place_of_shards, config, base) or tokens
 
 
 def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
@@ -181,7 +194,7 @@ def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
     }
 
 
-def _content(made: Pretrained, shards: Shards, corpus: Corpus, config: PretrainConfig, folder: Path) -> Pretraining:
+def _content(made: Pretrained, shards: Shards, config: PretrainConfig, folder: Path) -> Pretraining:
     """What the report says."""
     counts, trunk, training = shards.counts, made.model.config.trunk, made.training
     _, classes, why = shape_for_others(made)
@@ -200,8 +213,8 @@ def _content(made: Pretrained, shards: Shards, corpus: Corpus, config: PretrainC
             "length": config.length,
         },
         sources=tuple(
-            Source(name=source.path, documents=0, bytes=source.bytes, weight=weight)
-            for source, weight in zip(shards.sources, shards.weights, strict=True)
+            Source(name=source.path, documents=documents, bytes=source.bytes, weight=weight)
+            for source, documents, weight in zip(shards.sources, shards.by_source(), shards.weights, strict=True)
         ),
         corpus={
             **{name: counts[name] for name in ("documents", "paragraphs", "duplicates", "near_duplicates", "held_out")},
@@ -223,18 +236,9 @@ def _content(made: Pretrained, shards: Shards, corpus: Corpus, config: PretrainC
             "watt_hours": training.seconds * WATTS / 3600,
             "watts": WATTS,
         },
-        command=_command(config, folder),
+        command=shlex.join(["zaowu", "pretrain", *pretrain_words(config), "--out", f"{folder}-again"]),
         opens_with=classes,
         no_config=why,
         mask=GAP,
-        notes=tuple(corpus.counts.notes),
+        notes=tuple(counts["notes"]),
     )
-
-
-def _command(config: PretrainConfig, folder: Path) -> str:
-    """What repeats it on a command line."""
-    usual, words = PretrainConfig(), ["zaowu", "pretrain", *config.sources]
-    for name in ("objective", "base", "size", "length"):
-        if (value := getattr(config, name)) != getattr(usual, name):
-            words += [f"--{name}", str(value)]
-    return shlex.join([*words, "--out", f"{folder}-again"])

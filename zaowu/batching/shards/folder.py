@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from zaowu.bases.cache import sha256
 from zaowu.batching.shards import file
@@ -22,6 +26,9 @@ MANIFEST = "shards.json"
 FORMAT = 1
 SIDES = ("train", "valid")
 _NAME = re.compile(r"(train|valid)-(\d{5}-)?\d{5}\.safetensors")
+_OURS = re.compile(
+    r"(pieces|shards\.json|part-\d+-of-\d+\.json|(train|valid)-[\d-]+\.safetensors)(\.[0-9a-f]{8})?(\.new)?"
+)
 # What changes the tokens; the rest of CorpusConfig is about learning the pieces.
 SETTINGS = (
     "text_column", "document_column", "held_out", "duplicates", "near_duplicates", "whole_word", "shard_tokens"
@@ -113,7 +120,7 @@ class Manifest:
     complete: bool = False
 
     def write(self, path: Path) -> None:
-        fresh = path.with_name(path.name + ".new")
+        fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.new")  # two parts may end at the same moment
         fresh.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), "utf-8")
         fresh.replace(path)
 
@@ -165,6 +172,13 @@ class Shards:
     def num_documents(self, side: str) -> int:
         return sum(entry.documents for entry in self.entries(side))
 
+    def by_source(self) -> list[int]:
+        """How many documents are of each source, on both sides."""
+        counts = np.zeros(len(self.sources), np.int64)
+        for entry in (*self.train, *self.valid):
+            counts += np.bincount(self.open(entry).sources, minlength=len(counts))
+        return [int(count) for count in counts]
+
     def open(self, entry: Entry) -> Shard:
         """The shard, memory-mapped; its checksum is compared the first time. Raises UserError naming a damaged one."""
         path = self.folder / entry.file
@@ -178,14 +192,6 @@ class Shards:
             raise UserError(f"{path}: the shard is damaged (it names a source that is none). Tokenise anew.")
         self._checked.add(entry.file)
         return shard
-
-    def require(self, codec: Codec, *, where: str) -> None:
-        """Raises UserError unless the shards were made with `codec`, the tokenizer of the base that `where` names."""
-        if codec.fingerprint != self.made.codec:
-            raise UserError(
-                f"{self.folder}: the shards were made with another tokenizer ({self.made.num_pieces:,} pieces) than "
-                f"that of {where} ({codec.num_pieces:,}). Tokenise the corpus with that base in another folder."
-            )
 
 
 def verify(path: Path, entry: Entry) -> None:
@@ -201,6 +207,22 @@ def verify(path: Path, entry: Entry) -> None:
             f"{path}: the shard is damaged (its sha256 is not the one in the list). Copy it again, or delete the "
             "folder and tokenise anew."
         )
+
+
+def remove_shards(folder: Path) -> None:
+    """Away with a folder that `build` made; nothing happens where there is none.
+
+    Raises UserError where anything else lies in it: that is somebody's, and stays.
+    """
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    strange = [name for name in names if not _OURS.fullmatch(name)]
+    if strange or folder.is_file() or folder.is_symlink():
+        what = f"'{shorten(strange[0])}' lies in it" if strange else "it is no folder"
+        raise UserError(
+            f"{folder}: the tokenised corpus would go here, and {what}, which is not of our making. Move it, choose "
+            "another --out, or name a folder with --shards."
+        )
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_shards(folder: Path) -> Shards:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zaowu.batching.shards import Shards, build
+from zaowu.batching.shards import MANIFEST, Shards, build
 from zaowu.config import PretrainConfig
 from zaowu.learn import Base, choose_device
 from zaowu.learn.corpus import (
@@ -86,8 +86,8 @@ def estimate_pretrain(
         config = pretrain_choices(given)
         choose_device(config.train.device)
         config, found, corpus = open_corpus(config)
-        own = None if shards is None else tokens_beside(Path(shards), found)
-        if shards is not None and own is not None and (Path(shards) / "shards.json").is_file():
+        own = None if shards is None else tokens_beside(Path(shards), config, found)
+        if shards is not None and own is not None and (Path(shards) / MANIFEST).is_file():
             whole = build(corpus, own.codec, Path(shards))
             assert whole is not None
             return foresee(make_ready(whole, own, config), whole, config, spent={}, watts=watts)
