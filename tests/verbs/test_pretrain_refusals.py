@@ -117,7 +117,7 @@ def test_a_base_without_a_mask_piece_is_refused_before_the_corpus_is_read(corpus
 
 def test_the_first_piece_of_a_language_model_answers_nothing(corpus, news_csv, tmp_path):
     zaowu.pretrain(corpus, objective="causal", out=tmp_path / "base", **QUICK)
-    with pytest.raises(UserError, match="--head first: .* is a language model"):
+    with pytest.raises(UserError, match=r"--head first: .* is a language model"):
         zaowu.fit(str(news_csv), base=str(tmp_path / "base"), head="first", out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run.partial").exists()
 

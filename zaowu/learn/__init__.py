@@ -158,7 +158,8 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
 
     base = None if folder is None else read_base(folder)
     trunk = base.trunk if base else rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
-    most = trunk.positions.max_positions if trunk.positions.kind == "learned" else DEFAULT_TOKENS
+    positions = trunk.positions
+    most = positions.max_positions if positions.kind == "learned" else min(DEFAULT_TOKENS, positions.max_positions)
     source, kept = text.Input.fit(
         columns,
         values,

@@ -274,6 +274,7 @@ class _Run:
             "num_items": self.num_items,
             "loss": [self.loss_sum, self.loss_count],
             "announced": self.announced,
+            "limit": self.config.time_limit,
             "seconds": time.monotonic() - start,
             "history": points_to_plain(history),
             "skipped": self.skipped,
@@ -284,7 +285,8 @@ class _Run:
         self.step, self.num_steps = state["step"], state["num_steps"]
         self.num_tokens, self.num_items = state["num_tokens"], state["num_items"]
         self.loss_sum, self.loss_count = state["loss"]
-        self.announced, self.seconds_before = state["announced"], state["seconds"]
+        self.announced = state["announced"] and state.get("limit") == self.config.time_limit  # else it is told anew
+        self.seconds_before = state["seconds"]
         self.skipped, self.watch = state["skipped"], Watch(**state["watch"])
 
 
