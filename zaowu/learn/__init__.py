@@ -99,18 +99,17 @@ class Ready:
         """Pieces of the base's vocabulary before trimming."""
         return self.base.facts["vocab_size"] if self.base else self.source.codec.num_pieces
 
-    def model(self) -> Model:
+    def new_model(self) -> Model:
         """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
         return Model({self.source.kind: self.source}, self.targets, self.config)
+
+    def model(self) -> Model:
+        """The model before its first step, on its device."""
+        return begun(self.new_model(), self.source, self.settings, base=self.base, kept=self.kept)
 
     def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
         """Trains; then the targets are tuned on the validation records."""
         model = self.model()
-        model.initialise(self.settings.seed)
-        if self.base is not None:
-            self.base.load(model, self.source, self.kept)
-        if not (self.settings.engine.shard and current().world > 1):  # else it may be larger than a device
-            model.to(choose_device(self.settings.device))
         training = train(
             model, self.source, self.part, self.validation, self.settings, checkpoint=checkpoint, label=label
         )
@@ -241,6 +240,21 @@ class Base:
         state[TOKENS] = state.pop("embedder.tokens.weight")
         own = model.state_dict()
         model.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
+
+
+def begun(
+    model: Model, source: text.Input, settings: TrainConfig, *, base: Base | None, kept: np.ndarray | None
+) -> Model:
+    """`model` with the weights of its first step: fresh ones, and over them those of the base; on its device.
+
+    kept: as in `Base.load`. What is divided among ranks stays where it is: it may be larger than a device.
+    """
+    model.initialise(settings.seed)
+    if base is not None:
+        base.load(model, source, kept)
+    if settings.engine.shard and current().world > 1:
+        return model
+    return model.to(choose_device(settings.device))
 
 
 def read_base(folder: Path) -> Base:

@@ -21,7 +21,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.inputs import text
 from zaowu.inputs.text import learn_pieces
 from zaowu.inputs.text.codec import FILES, Codec
-from zaowu.learn import DEFAULT_TOKENS, Base, choose_device, read_base
+from zaowu.learn import DEFAULT_TOKENS, Base, begun, read_base
 from zaowu.model import Model
 from zaowu.objectives import Objective, Pieces, Recipe, Tally
 from zaowu.records.corpus import Corpus, documents
@@ -30,8 +30,6 @@ from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.corpus import CorpusFeed, held_out
 from zaowu.train.feed import Judged
 from zaowu.train.parallel import ALONE, current
-
-JUDGED_TOKENS = 200_000  # of the held-out documents, at most: the same ones at every evaluation
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Pretrained:
     """A pre-trained model with everything that came with it. model_type: what others call the shape of its trunk.
 
     facts: of the base's token table, as its family has them; empty without a base.
-    before, after: the judge's scores before the first step and with the weights that are kept; empty without one.
+    before: the judge's scores before the first step; empty without one.
     """
 
     model: Model
@@ -57,10 +55,8 @@ class Pretrained:
     training: loop.Training
     settings: TrainConfig
     model_type: str
-    judged: list[Batch]
     facts: dict[str, int]
     before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
 
 
 def is_causal(config: PretrainConfig) -> bool:
@@ -211,13 +207,8 @@ class Ready:
 
     def model(self) -> Model:
         """The model before its first step, on its device."""
-        model, base = self.new_model(), self.tokens.base
-        model.initialise(self.settings.seed)
-        if base is not None:
-            base.load(model, self.source, self.tokens.kept)
-        if self.settings.engine.shard and current().world > 1:  # it may be larger than a device
-            return model
-        return model.to(choose_device(self.settings.device))
+        tokens = self.tokens
+        return begun(self.new_model(), self.source, self.settings, base=tokens.base, kept=tokens.kept)
 
     def learn(self, *, checkpoint: Checkpoint | None = None) -> Pretrained:
         model, base, judge = self.model(), self.tokens.base, self.judge
@@ -230,10 +221,8 @@ class Ready:
             training=training,
             settings=self.settings,
             model_type=base.model_type if base else "llama" if self.config.trunk.causal else "bert",
-            judged=self.judged,
             facts=base.facts if base else {},
             before=before,
-            after=training.best.valid if training.history else {},
         )
 
 
@@ -272,7 +261,7 @@ def make_ready(shards: Shards, tokens: Tokens, config: PretrainConfig, *, num_to
         config=ModelConfig(trunk=tokens.base.trunk if tokens.base else _fresh_trunk(config)),
         settings=settings,
         feed=feed,
-        judged=held_out(shards, chosen, batch_tokens=batch_tokens, max_tokens=JUDGED_TOKENS),
+        judged=held_out(shards, chosen, batch_tokens=batch_tokens),
         length=config.length,
     )
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from zaowu.bases.cache import sha256
+from zaowu.config import TrainConfig, to_plain
 from zaowu.errors import UserError, shorten
 from zaowu.progress import note
 from zaowu.train.optim import Optimizer
@@ -30,6 +31,16 @@ FIELDS = {
     "epoch", "batch", "step", "num_steps", "num_tokens", "num_items", "loss", "announced", "seconds", "history",
     "skipped", "watch",
 }  # fmt: skip
+
+
+def what_decides(config: TrainConfig) -> dict[str, Any]:
+    """The settings of a training that decide what is learned, for an `identity`: all but those of the machine, of
+    time and of checkpoints, and how a step is computed."""
+    free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
+    settings = {name: value for name, value in to_plain(config).items() if name not in free}
+    for name in ("accumulate", "recompute"):
+        del settings["engine"][name]
+    return settings
 
 
 class Checkpoint:

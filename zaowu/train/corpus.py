@@ -7,9 +7,8 @@ shards that were asked for are in memory, whatever the size of the corpus.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,25 +16,14 @@ import torch
 from zaowu.batching.batch import Batch, spread
 from zaowu.batching.order import chance
 from zaowu.batching.rows import Plan
-from zaowu.batching.shards import Shard
+from zaowu.batching.shards import Shard, Shards
 from zaowu.objectives import Objective, layout
 from zaowu.records.identity import mixed
 
 BUCKET = 200  # batches that are sorted by length together
+JUDGED_TOKENS = 200_000  # of the held-out documents, at most: the same ones at every evaluation
 KEPT = 2  # plans in memory: a shard's end and the next one's begin may be asked for in turn
 SHARDS, ROWS, BATCHES = (np.uint64(salt) for salt in (0x54A6D5, 0x60E5, 0xBA7C4E5))
-
-
-class Folder(Protocol):
-    """What the feed needs of a folder of shards."""
-
-    @property
-    def train(self) -> Sequence[Any]: ...
-
-    @property
-    def valid(self) -> Sequence[Any]: ...
-
-    def open(self, entry: Any) -> Shard: ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +44,7 @@ class CorpusFeed:
 
     def __init__(
         self,
-        shards: Folder,
+        shards: Shards,
         objectives: Mapping[str, Objective],
         *,
         batch_tokens: int,
@@ -180,7 +168,7 @@ def batches_of(plan: Plan, *, batch_tokens: int, seed: int, epoch: int) -> list[
 
 
 def held_out(
-    shards: Folder, objectives: Mapping[str, Objective], *, batch_tokens: int, max_tokens: int = 200_000
+    shards: Shards, objectives: Mapping[str, Objective], *, batch_tokens: int, max_tokens: int = JUDGED_TOKENS
 ) -> list[Batch]:
     """The batches by which a training is judged: always the same, of the valid side, corrupted as in epoch 0.
 

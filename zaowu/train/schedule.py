@@ -20,9 +20,8 @@ def rate(step: int, *, num_steps: int, warmup: float, shape: Shape = "linear") -
     cosine  half a wave down to a tenth: at zero the last steps would learn nothing from text that was read for
             them. Source: Brown et al. 2020, appendix B; Hoffmann et al. 2022, section 3.1.
     wsd     warm-up, stable, decay: the peak until the last fifth of the steps, there 1 - sqrt(share done) down to
-            zero. All of training before the decay is the same whatever its length, so a run can be made longer
-            from a checkpoint. Source: Hu et al. 2024, section 4; the shape and length of the decay, Hägele et al.
-            2024, section 3.
+            zero. All of training before the decay is the same whatever its length. Source: Hu et al. 2024,
+            section 4; the shape and length of the decay, Hägele et al. 2024, section 3.
     """
     rising = max(1, round(warmup * num_steps))
     if step < rising:

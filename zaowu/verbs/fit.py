@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zaowu.config import FitConfig, TextConfig, from_plain, to_plain
+from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.evaluate.baseline import Baselines
 from zaowu.inputs import guessers
 from zaowu.learn import Ready, check_choices, make_ready
@@ -22,7 +22,7 @@ from zaowu.run import Run
 from zaowu.run.assemble import Clock, Scored, assemble, fingerprint
 from zaowu.run.folder import opened, partial, shared_place
 from zaowu.run.folds import Kept, cheap_methods, cross_validate, inputs_of
-from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.checkpoint import Checkpoint, what_decides
 from zaowu.train.parallel import current, joined
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
 from zaowu.verbs.estimate.fit import foresee
@@ -142,10 +142,6 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
 
 def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
     """What must not change between an interruption and --resume: the training rows, and the choices that matter."""
-    free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
-    training = {name: value for name, value in to_plain(config.train).items() if name not in free}
-    for name in ("accumulate", "recompute"):
-        del training["engine"][name]  # how a step is taken, not what it is
     whole = prepared.whole
     order = hashlib.sha256(whole.ids.tobytes() + whole.groups.tobytes())
     order.update(b"" if whole.weights is None else whole.weights.tobytes())
@@ -155,7 +151,7 @@ def _identity(prepared: Prepared, config: FitConfig) -> dict[str, Any]:
         "validation data": "none" if prepared.valid is None else fingerprint(prepared.valid)[:16],
         "head": config.head,
         **vars(config.text),
-        **training,
+        **what_decides(config.train),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from zaowu import learn
 from zaowu.batching.shards import Shards, build, remove_shards
-from zaowu.config import PretrainConfig, to_plain
+from zaowu.config import PretrainConfig
 from zaowu.errors import UserError
 from zaowu.evaluate.filled import GAP
 from zaowu.learn.corpus import (
@@ -31,7 +31,7 @@ from zaowu.report.pretraining import Pretraining, Source
 from zaowu.report.say import language
 from zaowu.run.base import Base, save, shape_for_others
 from zaowu.run.folder import partial, shared_place, writing
-from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.checkpoint import Checkpoint, what_decides
 from zaowu.train.estimate import cost
 from zaowu.train.estimate.machine import peak_memory_mb
 from zaowu.train.estimate.result import WATTS
@@ -178,10 +178,6 @@ def _tokens(config: PretrainConfig, base: learn.Base | None, corpus: Corpus, pla
 
 def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
     """What must not change between an interruption and --resume."""
-    free = ("device", "threads", "time_limit", "checkpoint_steps", "keep")
-    training = {name: value for name, value in to_plain(config.train).items() if name not in free}
-    for name in ("accumulate", "recompute"):
-        del training["engine"][name]  # how a step is taken, not what it is
     return {
         "corpus": [entry.sha256 for entry in (*shards.train, *shards.valid)],
         "mix": list(shards.weights),
@@ -190,7 +186,7 @@ def _identity(config: PretrainConfig, shards: Shards) -> dict[str, Any]:
         "size": config.size,
         "length": config.length,
         "whole_word": config.corpus.whole_word,
-        **training,
+        **what_decides(config.train),
     }
 
 

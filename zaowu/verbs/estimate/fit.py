@@ -106,7 +106,7 @@ def foresee(
     trunk, settings = ready.config.trunk, ready.settings
     every = fittings(prepared, ready, config)
     with torch.device("meta"):
-        num_weights = ready.model().num_parameters
+        num_weights = ready.new_model().num_parameters
     sizes = cost.Sizes(
         trunk=trunk,
         num_weights=num_weights,

@@ -18,7 +18,6 @@ from zaowu.batching.shards import MANIFEST, Shards, build
 from zaowu.config import PretrainConfig
 from zaowu.learn import Base, choose_device
 from zaowu.learn.corpus import (
-    JUDGED_TOKENS,
     HeldOut,
     Ready,
     choose_tokens,
@@ -31,6 +30,7 @@ from zaowu.model import Model
 from zaowu.options import pretrain_choices
 from zaowu.progress import speaking
 from zaowu.records.corpus import Corpus, Head, sample
+from zaowu.train.corpus import JUDGED_TOKENS
 from zaowu.train.estimate import cost, pace
 from zaowu.train.estimate.machine import give_back, peak_memory_mb, resident_bytes
 from zaowu.train.estimate.result import WATTS, PretrainEstimate, check_watts
