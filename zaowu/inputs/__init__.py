@@ -37,11 +37,14 @@ class Item:
     """One piece of work for the model: a record, or one window of a long one.
 
     features: name -> (T, ...) numpy. record: its index among the values given. share: its part of the record.
+    Where answers are places in a text: `text`, and places (T, 2), the characters of it that each token stands for.
     """
 
     features: dict[str, np.ndarray]
     record: int
     share: float = 1.0
+    text: str = ""
+    places: np.ndarray | None = None
 
     @property
     def length(self) -> int:

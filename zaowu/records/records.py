@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,6 +29,8 @@ class Table:
 
     frame: columns are strings unless the file itself has types (Parquet, JSON lines, frames).
     rows: (N,) int64, each record's row number in the source, as a person counts.
+    group: the column whose equal values the file itself says to belong together, or "". kinds: column -> kind, of the
+    columns to learn from where the file's layout says so.
     """
 
     frame: pl.DataFrame
@@ -35,6 +38,8 @@ class Table:
     source: str
     notes: tuple[str, ...] = ()  # what reading had to decide: encoding, separator, no header
     bad_rows: tuple[BadRow, ...] = ()
+    group: str = ""
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
