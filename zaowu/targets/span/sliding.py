@@ -51,8 +51,8 @@ class Sliding:
         """
         contexts = list(dict.fromkeys(texts[column]))
         count = Counter(gram for context in contexts for gram in set(_grams([one[0] for one in _units(context)])))
-        weights = {gram: math.log((1 + len(contexts)) / (1 + n)) for gram, n in count.most_common(MAX_GRAMS)}
-        unknown = math.log(1 + len(contexts))
+        weights = {gram: 1 + math.log((1 + len(contexts)) / (1 + n)) for gram, n in count.most_common(MAX_GRAMS)}
+        unknown = 1 + math.log(1 + len(contexts))
         rows = np.arange(len(texts[column]))[:: 1 + len(texts[column]) // TUNING]
         some = {name: [own[row] for row in rows.tolist()] for name, own in texts.items()}
         best: tuple[float, Sliding] | None = None
