@@ -15,12 +15,13 @@ from safetensors.numpy import save_file
 from zaowu.config import FitConfig
 from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
+from zaowu.inputs import grouped
 from zaowu.learn import fit_targets, learn
 from zaowu.progress import note
 from zaowu.records.prepare import Prepared
 from zaowu.records.records import Records
 from zaowu.run.assemble import Scored
-from zaowu.targets import joined
+from zaowu.targets import as_tensor, from_tensor, joined
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.parallel import current
 
@@ -48,7 +49,7 @@ class Kept:
         fresh = place.with_suffix(".new")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            tensors = {str(k): np.ascontiguousarray(raw) for k, raw in enumerate(outputs.values())}
+            tensors = {str(k): as_tensor(raw) for k, raw in enumerate(outputs.values())}
             save_file(tensors, fresh, metadata={"identity": self.identity})
             fresh.replace(place)
         except (OSError, SafetensorError) as error:
@@ -60,11 +61,13 @@ class Kept:
             with safe_open(self.folder / f"{number}.safetensors", framework="np") as file:
                 if (file.metadata() or {}).get("identity") != self.identity:
                     return None
-                found = {name: file.get_tensor(str(k)) for k, name in enumerate(targets)}
-        except (OSError, SafetensorError):
+                found = {
+                    name: from_tensor(file.get_tensor(str(k)), own) for k, (name, own) in enumerate(targets.items())
+                }
+        except (OSError, SafetensorError, ValueError, TypeError):
             return None
-        shapes = {name: (num_records, target.num_outputs) for name, target in targets.items()}
-        if {name: raw.shape for name, raw in found.items()} != shapes:
+        widths = {name: () if own.reads == "tokens" else (own.num_outputs,) for name, own in targets.items()}
+        if {name: raw.shape for name, raw in found.items()} != {name: (num_records, *w) for name, w in widths.items()}:
             return None
         note(f"Fold {number + 1} was done before the interruption.")
         return found
@@ -104,7 +107,7 @@ def cross_validate(prepared: Prepared, config: FitConfig, *, kept: Kept) -> tupl
         for found, part in ((outputs, own), (truth, told)):
             for name, rows in part.items():
                 found.setdefault(name, np.zeros((len(whole), *rows.shape[1:]), rows.dtype))[places == number] = rows
-        beside.append(cheap_methods(train, None, config, known=whole).predict(inputs_of(held)))
+        beside.append(cheap_methods(train, None, config, known=whole).predict(held.inputs))
     order = np.argsort(np.concatenate([np.flatnonzero(places == number) for number in numbers]), kind="stable")
     ours = []
     for number in numbers:
@@ -126,12 +129,9 @@ def cheap_methods(
 ) -> Baselines:
     """Both baselines of every target, as they are fitted on the same rows as the model."""
     goals = fit_targets(train, config.train, known=known)
-    held = None if valid is None else (inputs_of(valid), labels_of(valid))
-    return fit_baselines(inputs_of(train), goals, labels_of(train), valid=held)
-
-
-def inputs_of(records: Records) -> dict[str, list[str]]:
-    return {column.name: records.values(column.name) for column in records.schema.inputs}
+    held = None if valid is None else (valid.inputs, labels_of(valid))
+    groups = grouped([(column.name, column.kind) for column in train.schema.inputs])
+    return fit_baselines(train.inputs, goals, labels_of(train), valid=held, groups=groups)
 
 
 def labels_of(records: Records) -> dict[str, list]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,23 +25,31 @@ from zaowu.run.folder import begin, seal, settle, write_json, writing
 from zaowu.trunk import families
 
 if TYPE_CHECKING:
+    from zaowu.inputs import Inputs
+    from zaowu.model import Model
     from zaowu.run import Run
 
 TRUNK = "trunk"
 TOKENS = "embedder.tokens.weight"  # what a family calls the token table
+OUR_TOKENS = "embedders.text.weight"
 
 
 def save(run: Run, folder: Path, *, lang: str) -> Path:
     """Everything under a temporary name, the manifest last, then one rename."""
     with writing(folder):
         fresh = begin(folder)
-        run.source.codec.save(fresh)
+        words = run.source.text
+        if words is not None:
+            words.codec.save(fresh)
         if run.config.head == "first":
             _write_published(run, fresh, classify=True)
-        else:
+        elif words is not None:
             (fresh / TRUNK).mkdir(exist_ok=True)
             _write_published(run, fresh / TRUNK, classify=False)
-            run.source.codec.save(fresh / TRUNK)
+            words.codec.save(fresh / TRUNK)
+        if not is_of_texts(run.source, run.targets):
+            _write_rest(run, fresh)
+        elif run.config.head == "mean":
             _write_sentence_transformers(run, fresh)
         if run.baselines is not None:
             run.baselines.save(fresh)
@@ -53,12 +62,17 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
     return folder
 
 
+def is_of_texts(source: Inputs, targets: Mapping[str, Any]) -> bool:
+    """Whether a record is nothing but text and each answer is one of the whole: what sentence-transformers can say."""
+    return source.alone is source.text is not None and all(target.reads == "pooled" for target in targets.values())
+
+
 def manifest(run: Run) -> dict[str, Any]:
     """What `load` needs beside the tensors, as plain data."""
     return {
         "model_type": run.model_type,
         "schema": schemas.to_plain(run.schema),
-        "inputs": {run.source.kind: run.source.state()},
+        "inputs": run.source.state(),
         "targets": {name: {"kind": target.name, "state": target.state()} for name, target in run.targets.items()},
         "model": to_plain(run.model.config),
         "config": to_plain(run.config),
@@ -75,7 +89,7 @@ def token_facts(num_pieces: int, pad_id: int, model_type: str) -> dict[str, int]
 
 def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
     """`config.json` and `model.safetensors` as the family's own library opens them."""
-    family, codec = families.find(run.model_type), run.source.codec
+    family, codec = families.find(run.model_type), run.source.text.codec
     facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
     trunk = run.model.config.trunk
     only = next(iter(run.targets.values())) if len(run.targets) == 1 else None
@@ -96,7 +110,7 @@ def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
 def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Our state under the names that families use: one token table, whichever input owns it, and one last layer."""
     return {
-        TOKENS if name.startswith("embedders.") else name: tensor for name, tensor in one_head(state).items()
+        TOKENS if name == OUR_TOKENS else name: tensor for name, tensor in one_head(state).items()
     }  # fmt: skip
 
 
@@ -109,6 +123,23 @@ def one_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
         f"head.{part}": torch.cat([state[f"heads.{place}.{part}"] for place in places]) for part in ("weight", "bias")
     }
     return {name: tensor for name, tensor in state.items() if not name.startswith("heads.")} | whole
+
+
+def in_trunk_folder(run_model: Model, model_type: str, facts: dict[str, int]) -> set[str]:
+    """Names of our tensors that the family's file holds."""
+    places = families.find(model_type).names(run_model.config.trunk, facts, classify=False).values()
+    return {OUR_TOKENS if name == TOKENS else name for place in places for name in place.names}
+
+
+def _write_rest(run: Run, folder: Path) -> None:
+    """Everything that is not in `trunk/`, under our own names: several groups of columns, or no text at all."""
+    state = run.model.state_dict()
+    if run.source.text is not None:
+        codec = run.source.text.codec
+        facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
+        held = in_trunk_folder(run.model, run.model_type, facts)
+        state = {name: tensor for name, tensor in state.items() if name not in held}
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
 
 
 def _write_sentence_transformers(run: Run, folder: Path) -> None:
@@ -124,7 +155,7 @@ def _write_sentence_transformers(run: Run, folder: Path) -> None:
             for i, (path, kind) in enumerate(modules)
         ],
     )
-    longest = {"max_seq_length": run.source.max_tokens, "do_lower_case": False}
+    longest = {"max_seq_length": run.source.text.max_tokens, "do_lower_case": False}
     write_json(folder / TRUNK / "sentence_bert_config.json", longest)
     (folder / "1_Pooling").mkdir(exist_ok=True)
     write_json(

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from zaowu.errors import UserError, shorten
-from zaowu.inputs import Feature, Item
+from zaowu.inputs import Feature, Item, Shown
 from zaowu.inputs.text.codec import Codec
+from zaowu.inputs.text.tfidf import BaselineFeatures
 from zaowu.inputs.text.windows import OTHERS, laid_out
 
 if TYPE_CHECKING:
     import polars as pl
 
     from zaowu.inputs.text.embedder import TokenEmbedding
+
+__all__ = ["BaselineFeatures", "Input", "Lengths", "guess"]
 
 KIND = "text"
 LENGTH_BINS = 12
@@ -71,6 +74,7 @@ class Input:
     """
 
     kind = KIND
+    numbered = True
 
     def __init__(
         self,
@@ -117,18 +121,21 @@ class Input:
     def specs(self) -> dict[str, Feature]:
         return {"ids": Feature(np.int32, pad=self.codec.pad_id)}
 
-    def features(self, *values: Sequence[str], training: bool = False) -> list[Item]:
+    def features(self, *values: Sequence[str], training: bool = False, whole: bool = False) -> list[Item]:
         """One item per record, or one per window of a record that is longer than `max_tokens`.
 
         values: one sequence per column, in the order of `columns`. A record has at most
-        `MAX_WINDOWS` of them, `MAX_TRAIN_WINDOWS` in training, evenly spread over its text.
+        `MAX_WINDOWS` of them, `MAX_TRAIN_WINDOWS` in training, evenly spread over its text. whole: only its first, and
+        none of a record without any text.
         """
         items: list[Item] = []
         most = MAX_TRAIN_WINDOWS if training else MAX_WINDOWS
         if self.searched:
-            return self._searched(values, most=most)
+            return self._searched(values, most=1 if whole else most)
         for record, ids in enumerate(self.codec.encode(*values)):
             windows = self.windows(ids)
+            if whole:
+                windows = windows[: any(column[record].strip() for column in values)]
             if len(windows) > most:
                 chosen = np.linspace(0, len(windows) - 1, most).round().astype(int)
                 windows = [windows[i] for i in chosen]
@@ -193,6 +200,14 @@ class Input:
             unknown[item.record] += (ids == self.codec.unknown_id).sum()
             total[item.record] += len(ids) - self.codec.num_special
         return unknown / np.maximum(total, 1)
+
+    def augment(self, features: dict[str, np.ndarray], chance: int) -> dict[str, np.ndarray]:
+        """A text is learned from as it is."""
+        return features
+
+    def shown(self, *values: str) -> Shown:
+        order = sorted(range(len(values)), key=lambda place: self.columns[place] == self.searched)
+        return Shown(" | ".join(values[place] for place in order))  # the question before its context
 
     def embedder(self, dim: int) -> TokenEmbedding:
         from zaowu.inputs.text.embedder import TokenEmbedding

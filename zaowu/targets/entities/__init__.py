@@ -45,6 +45,7 @@ class Entities:
     }
     headline: ClassVar[str] = "entity_f1"
     primary: ClassVar[tuple[str, ...]] = ("entity_f1", "macro_f1")
+    piece: ClassVar[type[Found]] = Found
     cheap_name: ClassVar[str] = "dictionary"
 
     labels: tuple[str, ...]
@@ -115,12 +116,12 @@ class Entities:
         return found
 
     def token_answers(self, answer: Sequence[Entity] | None, text: str, places: np.ndarray) -> np.ndarray:
-        """(T,) int64 tags; -1 for tokens that stand for no character of the text, and for all where there is no label.
+        """(T,) int16 tags; -1 for tokens that stand for no character of the text, and for all where there is no label.
 
         places: (T, 2) the characters that each token of the window stands for.
         """
         if answer is None:
-            return np.full(len(places), tagging.NEVER, np.int64)
+            return np.full(len(places), tagging.NEVER, np.int16)
         return tagging.encoded(answer, {label: k for k, label in enumerate(self.labels)}, places)
 
     def head(self, dim: int) -> nn.Module:
@@ -131,7 +132,7 @@ class Entities:
         """Cross-entropy, summed over the tokens that have a tag. answers: (B, T), -1 for none. weights: (B,)."""
         losses = nn.functional.cross_entropy(
             outputs.float().flatten(0, 1),
-            answers.clamp(min=0).flatten(),
+            answers.clamp(min=0).flatten().long(),
             reduction="none",
             label_smoothing=self.label_smoothing,
         ).view(answers.shape)

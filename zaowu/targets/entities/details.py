@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from zaowu.records.spans import Entity
 NONE = "(none)"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """One entity: its first character, the one behind its last, label, confidence (its tokens' mean) and words."""
 
     start: int

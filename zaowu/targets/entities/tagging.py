@@ -21,11 +21,11 @@ def num_tags(num_labels: int) -> int:
 
 
 def encoded(entities: Sequence[Entity], labels: dict[str, int], places: np.ndarray) -> np.ndarray:
-    """(T,) int64 tags. places: (T, 2), the characters of each token. An entity has all tokens that share one with it.
+    """(T,) int16 tags. places: (T, 2), the characters of each token. An entity has all tokens that share one with it.
 
     entities: none overlaps another. Those of labels that are not known are outside.
     """
-    tags = np.where(places[:, 1] > places[:, 0], OUTSIDE, NEVER).astype(np.int64)
+    tags = np.where(places[:, 1] > places[:, 0], OUTSIDE, NEVER).astype(np.int16)
     for start, end, label in entities:
         inside = np.flatnonzero((tags != NEVER) & (places[:, 1] > start) & (places[:, 0] < end))
         if label in labels and len(inside):

@@ -45,6 +45,7 @@ class Span:
     }
     headline: ClassVar[str] = "f1"
     primary: ClassVar[tuple[str, ...]] = ("f1", "exact_match")
+    piece: ClassVar[type[Candidate]] = Candidate
     cheap_name: ClassVar[str] = "sliding_window"
 
     column: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from zaowu.errors import UserError
 NO_ANSWER = "(no answer)"
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A piece of the context. start, end: its first character and the one behind its last. score: of its ends' logits,
     summed. Without words it is "no answer"."""
 
