@@ -123,6 +123,8 @@ def test_what_cannot_be_answered_from_the_text_is_named(tmp_path):
         zaowu.fit(rows, target="answer", columns=["answer:kind=span"], on_bad_row="stop", out=tmp_path / "r", **TINY)
     marked_rows = [{"text": "ab", "entities": '[{"start": 0, "end": 9, "label": "x"}]'}] * 3
     with pytest.raises(UserError, match="within the 2 characters"):
-        zaowu.fit(marked_rows, target="entities", on_bad_row="stop", out=tmp_path / "r", **TINY)
+        zaowu.fit(
+            marked_rows, target="entities", columns=["text:kind=text"], on_bad_row="stop", out=tmp_path / "r", **TINY
+        )
     with pytest.raises(UserError, match="--head first"):
         zaowu.fit(marked(tmp_path / "t.jsonl", 30), target="entities", head="first", out=tmp_path / "r", **TINY)
