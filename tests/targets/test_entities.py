@@ -65,7 +65,7 @@ def test_the_loss_is_the_cross_entropy_of_the_tokens_with_a_tag():
     )
     logits, weights = torch.randn(2, len(PLACES), 5), torch.tensor([2.0, 1.0])
     found = TARGET.loss(logits, answers, weights)
-    own = torch.nn.functional.cross_entropy(logits[0, 1:-1], answers[0, 1:-1], reduction="sum")
+    own = torch.nn.functional.cross_entropy(logits[0, 1:-1], answers[0, 1:-1].long(), reduction="sum")
     torch.testing.assert_close(found.sum, 2 * own)
     assert float(found.count) == 2 * len(TEXT) == TARGET.count(answers, weights)
 
