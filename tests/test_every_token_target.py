@@ -27,8 +27,10 @@ def entity(start, end, label):
 
 EXAMPLES = {
     "span": Example([json.dumps([{"text": words, "start": TEXT.find(words)}]) for words in ("Li Na", "Oslo")] + ["[]"]),
-    "entities": Example([json.dumps([entity(0, 5, "PER"), entity(15, 19, "LOC")]), "[]", json.dumps([entity(0, 2, "X")])]),
-}  # fmt: skip
+    "entities": Example(
+        [json.dumps([entity(0, 5, "PER"), entity(15, 19, "LOC")]), "[]", json.dumps([entity(0, 2, "X")])]
+    ),
+}
 TOKENS = [kind for kind in targets.kinds() if targets.find(kind, where="test").reads == "tokens"]
 STARTS = [place for place, sign in enumerate(TEXT) if place == 0 or TEXT[place - 1] == " "]
 PLACES = np.array([[-1, -1], *([s, (TEXT + " ").find(" ", s)] for s in STARTS), [-1, -1]], np.int32)
