@@ -30,7 +30,8 @@ EXAMPLES = {
     "text": Example(
         ["主队补时绝杀晋级", "新款手机今日上市 first look", "探测器传回火星照片", "教练赛后宣布辞职"] * 3,
         [f"A-{number:04}" for number in range(12)],
-    )
+    ),
+    "table": Example(["own", "rent", None, "free"] * 3, []),
 }
 KINDS = listing.names(inputs)
 
@@ -41,17 +42,19 @@ def example(request) -> tuple[Any, Any, Example]:
     assert request.param in EXAMPLES, "give the new kind of input a line of EXAMPLES"
     given = EXAMPLES[request.param]
     module = listing.load(inputs, request.param, where="test")
-    fitted = module.Input.fit(["column"], [given.values], base=None)
+    fitted = module.Input.fit(["column"], [given.values], **({"base": None} if request.param == "text" else {}))
     return module, fitted[0] if isinstance(fitted, tuple) else fitted, given
 
 
 def test_there_are_inputs_and_each_can_guess():
     assert "text" in KINDS
-    assert set(inputs.guessers()) == set(KINDS)
+    assert set(inputs.guessers()) == set(KINDS) - {"table"}  # whose columns are known without one
 
 
 def test_it_knows_its_kind_and_says_why(example):
     module, source, given = example
+    if not hasattr(module, "guess"):
+        return
     reason = module.guess(pl.Series("column", given.values))
     assert isinstance(reason, str) and reason
     assert module.guess(pl.Series("column", given.other)) is None
@@ -88,7 +91,8 @@ def test_its_vectors_do_not_hang_on_the_padding(example):
     for parameter in embedder.parameters():
         torch.nn.init.normal_(parameter)
     items = sorted(source.features(given.values), key=lambda item: item.length)
-    assert items[0].length < items[-1].length, "the example needs values of different length"
+    if source.kind != "table":
+        assert items[0].length < items[-1].length, "the example needs values of different length"
     together = collate(source.kind, [item.features for item in items], source.specs)
     vectors = embedder(**together.inputs[source.kind])
     assert vectors.shape == (len(items), items[-1].length, DIM)
