@@ -91,7 +91,7 @@ class Boosted:
         if not all(type(plain[name]) is int and 0 <= plain[name] <= limit for name, limit in most.items()):
             raise UserError(f"{where}: expected sizes of at most {shorten(most)}, got {shorten(plain)}.")
         width = plain["num_outputs"]
-        found = {}
+        found: dict[str, Any] = {}
         for name in ("base", *NODES, "value", "roots"):
             array, dtype = arrays.get(name), np.float32 if name in ("base", "threshold", "value") else np.int32
             if array is None or array.dtype != dtype or array.ndim != 1 + (name == "value"):
