@@ -17,6 +17,12 @@ from zaowu.targets.tags import Tags
 ROWS, WIDTH = 240, 5
 
 
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """Enough for these rows, in a fraction of the time."""
+    monkeypatch.setattr(boosting, "MAX_TREES", 40)
+
+
 def made(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A matrix of (N, F) and (N,) a number that its columns tell, with bends and noise."""
     rng = np.random.default_rng(seed)
