@@ -202,6 +202,26 @@ def test_a_gradient_reaches_all_that_was_used(fitted):
     assert embedder.rows.grad.abs().sum(1).count_nonzero() >= 9
 
 
+def test_states_that_training_lacks_are_shown_to_it_by_chance():
+    """x and c are never missing, c has no unknown value, y is missing itself and must stay as it is."""
+    values: list[list[str | None]] = [["1", "2", "3", "4"], ["a", "a", "b", "b"], ["1", None, "2", "3"]]
+    source = Input.fit(["x", "c", "y"], values, kinds={"x": "number", "c": "category", "y": "number"})
+    assert source.tokens == ("x", "y", "c")
+    assert [column.unseen for column in source.fitted.used] == [(MISSING,), (), (MISSING, UNKNOWN)]
+    features = source.features(*values)[2].features
+    before = {name: array.copy() for name, array in features.items()}
+    seen = np.array([source.augment(features, chance)["codes"] - source.starts for chance in range(20_000)])
+    shares = {state: (seen == state).mean(axis=0) for state in (MISSING, UNKNOWN)}
+    np.testing.assert_allclose(shares[MISSING], [0.01, 0, 0.01], atol=0.003)
+    np.testing.assert_allclose(shares[UNKNOWN], [0.99, 1, 0.01], atol=0.003)  # of a number 1 is "known"
+    hidden = next(k for k in range(20_000) if seen[k, 0] == MISSING)
+    again = source.augment(features, hidden)
+    assert again["places"][0, 0] == -1 and again["codes"].dtype == np.int32 and again["places"].dtype == np.float32
+    np.testing.assert_array_equal(again["codes"], source.augment(features, hidden)["codes"])
+    for name in features:
+        np.testing.assert_array_equal(features[name], before[name])
+
+
 def test_cells_are_equal_by_their_normalised_text():
     cleaned = clean(pl.Series("c", [" Ａ  b", "A b", "", None, "x"]), None)
     assert cleaned.values.to_list() == ["Ａ  b", "A b", None, None, "x"]
@@ -230,6 +250,7 @@ def test_made_up_columns_are_refused(fitted):
         {**category, "values": ["a", "a"]},
         {**category, "edges": [[1.0]]},
         {**category, "more": 1},
+        {**category, "unseen": [2]},
     ]
     wrong = [{**state, "used": [lie]} for lie in lies]
     wrong += [{**state, "used": state["used"][::-1]}, {**state, "used": []}, {**state, "names": ["age"]}]

@@ -16,8 +16,9 @@ import numpy as np
 
 from zaowu.inputs import Feature, Item, Shown
 from zaowu.inputs.table.baseline import BaselineFeatures
-from zaowu.inputs.table.columns import KINDS, NO_PLACE, PARTS, Columns
+from zaowu.inputs.table.columns import KINDS, MISSING, NO_PLACE, PARTS, UNKNOWN, Columns
 from zaowu.progress import note
+from zaowu.records.identity import mixed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +30,7 @@ __all__ = ["KIND", "SETTINGS", "BaselineFeatures", "Input", "clean"]
 KIND = "table"
 SETTINGS: dict[str, tuple[str, ...]] = {}
 SHOWN_CHARS = 400
+HIDDEN = 0.01  # of the cells in training, for each state that would not be learned otherwise
 
 
 def clean(values: pl.Series, folder: Path | None) -> Cleaned:
@@ -61,6 +63,9 @@ class Input:
         sizes = [column.num_codes for column in fitted.used]
         self.num_codes = sum(sizes)
         self.starts = np.cumsum([0, *sizes[:-1]]).astype(np.int32)  # of each column's codes
+        self.unseen = {  # state -> (T,) bool: whether no training row has it
+            state: np.array([state in column.unseen for column in fitted.used]) for state in (MISSING, UNKNOWN)
+        }
         self.num_parts = len(PARTS) if fitted.count("date") else 1
 
     @property
@@ -102,8 +107,19 @@ class Input:
         return [Item({"codes": codes[i], "places": places[i]}, i) for i in range(len(codes))]
 
     def augment(self, features: dict[str, np.ndarray], chance: int) -> dict[str, np.ndarray]:
-        """As they are: on our sets hiding cells by chance did not help."""
-        return features
+        """A few cells take a state that no training row has, missing or unknown, so that its vector is learned too.
+
+        chance: 64 bits, of which the draws are a function.
+        """
+        draws = mixed(np.arange(len(self.tokens), dtype=np.uint64) + mixed(np.array([chance % 2**64], np.uint64)))
+        states = (draws / 2.0**64 / HIDDEN).astype(np.int64)  # (T,): 0 missing, 1 unknown, others: left as it is
+        hidden = np.zeros(len(states), bool)
+        for state in (MISSING, UNKNOWN):
+            hidden |= (states == state) & self.unseen[state]
+        if not hidden.any():
+            return features
+        codes = np.where(hidden, self.starts + states, features["codes"]).astype(np.int32)
+        return {"codes": codes, "places": np.where(hidden[:, None], np.float32(NO_PLACE), features["places"])}
 
     def embedder(self, dim: int) -> TableEmbedding:
         from zaowu.inputs.table.embedder import TableEmbedding

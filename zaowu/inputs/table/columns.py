@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, Literal
@@ -53,7 +53,8 @@ class Cells:
 class Column:
     """One column. edges: of its quantile bins, ascending; one row for a number, one for each of `PARTS` for a date,
     fewer than two where nothing varies. values: of a category, the most frequent first; with `buckets` they are
-    hashed into so many, and `values` is empty. decimal_comma, day_first: how 1,234 and 3/1/2024 are read.
+    hashed into so many, and `values` is empty. decimal_comma, day_first: how 1,234 and 3/1/2024 are read. unseen:
+    those of `MISSING` and `UNKNOWN` that no training row has.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Column:
     buckets: int = 0
     decimal_comma: bool = False
     day_first: bool = False
+    unseen: tuple[int, ...] = ()
 
     @property
     def num_codes(self) -> int:
@@ -118,7 +120,9 @@ class Columns:
             if is_constant:
                 what = "nothing that tells rows apart" if read.codes.any() else "no value at all"
                 told = [f"column '{name}': {what}, so it is left out."]
-            fitted.append((is_constant, column))
+            states = (MISSING, UNKNOWN) if column.kind == "category" else (MISSING,)
+            unseen = tuple(state for state in states if not (read.codes == state).any())
+            fitted.append((is_constant, replace(column, unseen=unseen)))
             notes += told
         used = [column for is_constant, column in fitted if not is_constant] or [fitted[0][1]]
         return cls(tuple(names), tuple(sorted(used, key=lambda column: KINDS.index(column.kind))), tuple(notes))
@@ -250,5 +254,7 @@ def _check(column: Column, *, where: str) -> None:
         raise UserError(f"{where}, 'buckets': expected 0 to {NUM_BUCKETS}, and no values beside them.")
     if len(column.values) > MAX_VALUES or len(set(column.values)) < len(column.values) or "" in column.values:
         raise UserError(f"{where}, 'values': expected at most {MAX_VALUES:,} different values, none of them empty.")
+    if not set(column.unseen) <= {MISSING, UNKNOWN} or len(column.unseen) > 2:
+        raise UserError(f"{where}, 'unseen': expected some of {MISSING} and {UNKNOWN}, got {shorten(column.unseen)}.")
     if column.kind != "category" and (column.values or column.buckets):
         raise UserError(f"{where}, 'values': a {column.kind} has none.")
