@@ -162,6 +162,23 @@ class Input:
             flip=flip == "yes" or (flip == "auto" and channels == 3 and min(size) >= FLIP_FROM),
         )
 
+    def for_base(
+        self, *, size: tuple[int, int], patch: int, channels: int, mean: Sequence[float], std: Sequence[float]
+    ) -> Input:
+        """The same column as a ViT that others published sees it: its patches, channels and statistics."""
+        return Input(
+            self.columns,
+            size=size,
+            patch=patch,
+            channels=channels,
+            mean=mean,
+            std=std,
+            levels=self.levels,
+            stem="patch",
+            flip=self.flip,
+            cls=True,
+        )
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 GROUP = 8  # channels that share a norm's mean and deviation
-FIRST_WIDTH = 32
+LEAST_WIDTH, WIDTH = 32, 128  # channels: the last convolution has the most, each one before it half as many
 
 
 class ImageEmbedding(nn.Module):
@@ -87,23 +87,24 @@ class ImageEmbedding(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """(B, C, H, W) -> (B, width, H / 2^halvings, W / 2^halvings)."""
+    """(B, C, H, W) -> (B, WIDTH, H / 2^halvings, W / 2^halvings) through 1 + halvings convolutions, at least two."""
+
+    dtype: torch.dtype | None = None  # what convolutions are computed in; None = the weights' own
 
     def __init__(self, channels: int, *, halvings: int) -> None:
         super().__init__()
-        widths = [FIRST_WIDTH]
-        for _ in range(halvings):
-            widths.append(min(128, widths[-1] * 2))
-        self.width = widths[-1]
-        self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
-        inside = channels
-        for index, width in enumerate(widths):
-            self._add(inside, width, stride=2 if index else 1)
-            inside = width
+        last = max(1, halvings)
+        widths = [max(LEAST_WIDTH, WIDTH >> (last - index)) for index in range(last + 1)]
+        inside, self.width = [channels, *widths], WIDTH
+        self.convs = nn.ModuleList(
+            nn.Conv2d(*inside[i : i + 2], 3, stride=2 if 0 < i <= halvings else 1, padding=1, bias=False)
+            for i in range(last + 1)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(width // GROUP, width) for width in widths)
 
-    def _add(self, inside: int, width: int, *, stride: int) -> None:
-        self.convs.append(nn.Conv2d(inside, width, 3, stride=stride, padding=1, bias=False))
-        self.norms.append(nn.GroupNorm(width // GROUP, width))
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """From here on, convolutions in `dtype`; sums of the norms stay float32."""
+        self.dtype = None if dtype == torch.float32 else dtype
 
     def initialise(self, generator: torch.Generator) -> None:
         """He et al. 2015, for what a ReLU leaves."""
@@ -113,9 +114,12 @@ class ConvStem(nn.Module):
                 conv.weight.normal_(0.0, (2 / conv.weight[0].numel()) ** 0.5, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x if self.dtype is None else x.to(self.dtype)
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.relu(norm(conv(x)))
-        return x
+            assert isinstance(conv, nn.Conv2d)
+            x = F.conv2d(x, conv.weight.to(x.dtype), stride=conv.stride, padding=1)
+            x = F.relu(norm(x))
+        return x.float()
 
 
 def sinusoids(grid: tuple[int, int], dim: int) -> Tensor:
