@@ -304,7 +304,7 @@ def _decoded(value: str | bytes, column: str, *, near: tuple[int, int]) -> np.nd
     try:
         return decode(read(value), near=near)
     except Unreadable as error:
-        name = f" '{shorten(value)}'" if isinstance(value, str) else ""
+        name = f" '{shorten(Path(value).name)}'" if isinstance(value, str) else ""
         raise UserError(f"column '{column}'{name}: expected an image, got {error}.") from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import stat
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from zaowu.errors import UserError, shorten
 
 MAX_MEGAPIXELS = 25
 MAX_FILE_MB = 200  # the largest picture of that many pixels, 16 bits a channel, stored plainly
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # of Pillow's, none that starts a program
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # of Pillow's, none that starts a program
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".npy")
 NPY = b"\x93NUMPY"
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*", NPY)
@@ -69,10 +70,10 @@ def decode(data: bytes, *, near: tuple[int, int] | None = None) -> np.ndarray:
         raise UserError("Images need Pillow, which is not installed: pip install 'zaowu[image]'.") from None
     form = ""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
             form = image.format or "image"
             _check_size(*image.size)
-            if near is not None and form == "JPEG":
+            if near is not None and form in ("JPEG", "MPO"):  # the latter: a JPEG with others behind it
                 longest = max(near)
                 image.draft(None, (longest, longest))  # any way up
             return _pixels(image)
@@ -85,6 +86,15 @@ def decode(data: bytes, *, near: tuple[int, int] | None = None) -> np.ndarray:
             raise Unreadable(_what(data)) from None
         cut = "truncated" in str(error) or "Truncated" in str(error)
         raise Unreadable(f"a {'truncated' if cut else 'damaged'} {form}") from None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _check_size(width: int, height: int) -> None:
