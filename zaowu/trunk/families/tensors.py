@@ -17,6 +17,7 @@ from zaowu.errors import UserError
 from zaowu.trunk.transformer.encoder import Encoder
 
 TOKENS = "embedder.tokens.weight"
+FIRST = (TOKENS, "embedder.image.cls")  # one of them is in every model: where it stands in a file tells the prefix
 OF_PIECES = (TOKENS, "lm_head.weight", "masked.bias")  # one row for each piece
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # before 2019
 _FLOATS = ("F32", "F16", "BF16", "F64")
@@ -105,7 +106,7 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
 def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) -> dict[str, str]:
     """Their name -> the key in the file."""
     base = _base(places)
-    table = next(theirs for theirs, place in places.items() if place.name == TOKENS).removeprefix(base)
+    table = next(theirs for theirs, place in places.items() if place.name in FIRST).removeprefix(base)
     prefixes = {key[: -len(table)] for key in keys if key == table or key.endswith(f".{table}")}
     if len(prefixes) != 1:
         what = "is missing" if not prefixes else f"is there {len(prefixes)} times"
@@ -132,7 +133,7 @@ def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) 
 
 def _base(places: dict[str, Place]) -> str:
     """What stands before every name of the trunk, with its dot: the place of their base model in a larger one."""
-    trunk = [theirs for theirs, place in places.items() if place.name == TOKENS or place.name.startswith("trunk.")]
+    trunk = [theirs for theirs, place in places.items() if place.name.startswith(("embedder.", "trunk."))]
     first = trunk[0].partition(".")[0] + "."
     return first if all(theirs.startswith(first) for theirs in trunk) else ""
 
@@ -146,14 +147,28 @@ def _shapes(config: TrunkConfig, facts: dict[str, int], num_classes: int | None)
     with torch.device("meta"):
         encoder = Encoder(config)
     shapes = {f"trunk.{name}": tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    shapes[TOKENS] = (facts["vocab_size"], config.dim)
+    if "patch" in facts:
+        shapes |= _image_shapes(config, facts)
+    vocab_size = facts.get("vocab_size", 0)
+    shapes[TOKENS] = (vocab_size, config.dim)
     outputs = {"pooler": config.dim, "masked.dense": config.dim, "next_sentence": 2, "head": num_classes}
     for name, width in outputs.items():
         if width is not None:
             shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (width, config.dim), (width,)
     shapes["masked.norm.weight"] = shapes["masked.norm.bias"] = (config.dim,)
-    shapes["masked.bias"], shapes["lm_head.weight"] = (facts["vocab_size"],), shapes[TOKENS]
+    shapes["masked.bias"], shapes["lm_head.weight"] = (vocab_size,), shapes[TOKENS]
     return shapes
+
+
+def _image_shapes(config: TrunkConfig, facts: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """Of what a model has before its trunk that sees images."""
+    patch, places = facts["patch"], (facts["height"] // facts["patch"]) * (facts["width"] // facts["patch"])
+    return {
+        "embedder.image.cls": (1, 1, config.dim),
+        "embedder.image.positions": (1, 1 + places, config.dim),
+        "embedder.image.projection.weight": (config.dim, facts["channels"], patch, patch),
+        "embedder.image.projection.bias": (config.dim,),
+    }
 
 
 def _compare(piece: Any, place: Place, shapes: dict[str, tuple[int, ...]], where: str) -> None:
