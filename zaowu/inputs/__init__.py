@@ -48,6 +48,15 @@ class Item:
         return len(next(iter(self.features.values())))
 
 
+@dataclass(frozen=True)
+class Shown:
+    """One value as a report shows it. words: at most 400 characters. picture, sound: data URI, "" where none."""
+
+    words: str
+    picture: str = ""
+    sound: str = ""
+
+
 def guessers() -> dict[str, Callable]:
     """kind -> the function that says why a column is of that kind, or None."""
     package = sys.modules[__name__]
