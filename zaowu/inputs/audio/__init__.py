@@ -21,7 +21,7 @@ from zaowu.inputs.audio.excerpt import (
 )
 from zaowu.inputs.audio.log_mel import FRAMES_PER_S, NUM_MELS
 from zaowu.inputs.audio.read import ENDINGS, begins, clean, header
-from zaowu.inputs.audio.spec_augment import GAIN, spec_augment
+from zaowu.inputs.audio.spec_augment import GAIN, augmented
 from zaowu.inputs.audio.statistics import BaselineFeatures
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = ["SETTINGS", "BaselineFeatures", "Input", "clean", "guess"]
 KIND = "audio"
 SETTINGS: dict[str, tuple[str, ...]] = {"window_s": (), "frames": ("2", "4")}
 WINDOW_S, MAX_WINDOW_S = 10, 600  # seconds that are one item
-FRAMES = 4  # of 10 ms that become one token
+FRAMES, BASE_FRAMES = 4, 2  # of 10 ms that become one token; in Whisper's stem
 MAX_MELS = 1024
 MEASURED = 1000  # recordings, evenly spread, that the statistics are taken from
 MIN_DEVIATION = 0.02  # a band in which nothing sounds must not be blown up
@@ -94,24 +94,24 @@ class Input:
         seed: int = 0,
         kinds: Mapping[str, str] | None = None,
         base: Mapping[str, int] | None = None,
+        max_tokens: int | None = None,
     ) -> Input:
         """Learns each mel's mean and deviation from training values only.
 
-        base: facts of a base that the stem comes from: `num_mels`, and `max_positions`, the most tokens it takes.
+        base: facts of a base whose stem is to be used: `num_mels`. max_tokens: the most that a trunk has places for.
         Raises UserError for a setting out of bounds.
         """
         (name,) = columns
         given = (settings or {}).get(name, {})
-        frames = int(given.get("frames", FRAMES if base is None else 2))
-        num_mels = NUM_MELS if base is None else base["num_mels"]
-        longest = MAX_WINDOW_S if base is None else min(MAX_WINDOW_S, base["max_positions"] * frames // FRAMES_PER_S)
+        frames = int(given.get("frames", FRAMES if base is None else BASE_FRAMES))
+        if base is not None and frames != BASE_FRAMES:
+            raise UserError(f"--column {name}:frames: expected {BASE_FRAMES}, as the base has it, got {frames}.")
+        longest = MAX_WINDOW_S if max_tokens is None else min(MAX_WINDOW_S, max_tokens * frames // FRAMES_PER_S)
         window_s = int(given.get("window_s", min(WINDOW_S, longest)))
         if not 1 <= window_s <= longest:
             raise UserError(f"--column {name}:window_s: expected 1 to {longest} seconds, got {window_s}.")
-        if base is not None and frames != 2:
-            raise UserError(f"--column {name}:frames: expected 2, as the base has it, got {frames}.")
-        flat = {"mean": [0.0] * num_mels, "deviation": [1.0] * num_mels}
-        made = cls(columns, **flat, window_s=window_s, frames=frames)
+        num_mels = NUM_MELS if base is None else base["num_mels"]
+        made = cls(columns, mean=[0.0] * num_mels, deviation=[1.0] * num_mels, window_s=window_s, frames=frames)
         if base is None:
             made.mean, made.deviation = made._statistics(values[0])
         return made
@@ -168,7 +168,7 @@ class Input:
     def augment(self, features: dict[str, np.ndarray], chance: int) -> dict[str, np.ndarray]:
         """SpecAugment, louder or softer, higher or lower: a function of `chance` alone."""
         frames = features["frames"]
-        changed = spec_augment(frames.reshape(-1, self.num_mels), chance, gain=GAIN / self.deviation)
+        changed = augmented(frames.reshape(-1, self.num_mels), chance, gain=GAIN / self.deviation)
         return {"frames": changed.reshape(frames.shape)}
 
     def embedder(self, dim: int) -> Stem:

@@ -35,9 +35,16 @@ class Stem(nn.Module):
             convs[-1].weight.mul_(OUTPUT_STD)
 
     def forward(self, frames: Tensor) -> Tensor:
-        x = frames.flatten(1, 2).transpose(1, 2)  # (B, M, T R)
-        x = F.gelu(self.conv1(x))
-        x = F.gelu(self.conv2(x))
-        if self.conv3 is not None:
-            x = F.gelu(self.conv3(x))
-        return x.transpose(1, 2)  # (B, T, D)
+        x = frames.flatten(1, 2)  # (B, T R, M)
+        for conv in (self.conv1, self.conv2, self.conv3):
+            if conv is not None:
+                x = F.gelu(_convolved(x, conv))
+        return x  # (B, T, D)
+
+
+def _convolved(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    """(B, F, M) -> (B, F / stride, D), as one matrix product: alike to the last digits beside any padding."""
+    count, step = x.shape[1] // conv.stride[0], conv.stride[0]
+    padded = F.pad(x, (0, 0, 1, 1))
+    near = torch.cat([padded[:, tap : tap + step * count : step] for tap in range(3)], dim=2)  # (B, F / stride, 3 M)
+    return F.linear(near, conv.weight.transpose(1, 2).flatten(1), conv.bias)

@@ -201,7 +201,7 @@ def wave(value: str | bytes, spans: tuple[tuple[int, int], ...]) -> np.ndarray:
             rate = sound.samplerate
             parts = []
             for start, stop in spans:
-                if start:
+                if sound.tell() != start:
                     sound.seek(min(start, sound.frames))
                 part = _read(sound, stop - start).mean(axis=1)
                 parts.append(np.pad(part, (0, stop - start - len(part))))
@@ -277,8 +277,10 @@ def _is_cut(value: str | bytes, form: str) -> bool:
     """Whether the end of a WAV or OGG is missing, which libsndfile mends in silence."""
     if form == "OGG":
         tail = _bytes(value, -70_000, 70_000)  # a page has at most 65,307 bytes
-        page = tail.rfind(b"OggS")
-        return page < 0 or len(tail) < page + 6 or not tail[page + 5] & 4  # the last page says that it is
+        page = tail[tail.rfind(b"OggS") :]
+        segments = page[27 : 27 + page[26]] if len(page) > 27 else b""
+        is_last = bool(segments) and page[5] & 4  # the last page says that it is
+        return not is_last or len(page) < 27 + len(segments) + sum(segments)
     if form != "WAV" or _bytes(value, 0, 4) != b"RIFF":
         return False
     size, place = _size(value), 12

@@ -14,7 +14,7 @@ GAIN = 0.15  # deviation of loudness, in units of the features: 6 dB on Whisper'
 SHIFT_SHARE = 0.04  # at most this share of the mels, up or down
 
 
-def spec_augment(frames: np.ndarray, chance: int, *, gain: np.ndarray | float = GAIN) -> np.ndarray:
+def augmented(frames: np.ndarray, chance: int, *, gain: np.ndarray | float = GAIN) -> np.ndarray:
     """(F, M) float -> (F, M), the same frames changed. gain: () or (M,), its deviation in units of each mel."""
     random = np.random.Generator(np.random.Philox(chance))
     length, num_mels = frames.shape
