@@ -235,3 +235,21 @@ def test_a_made_up_state_is_refused(change):
     audio.Input.from_state(state, None, where="zaowu.json")
     with pytest.raises(UserError, match=r"zaowu\.json"):
         audio.Input.from_state({**state, **change}, None, where="zaowu.json")
+
+
+def test_a_voice_may_be_a_little_higher_or_lower_and_louder_or_softer(monkeypatch):
+    monkeypatch.setattr(masks, "TIME_MASKS", 0)
+    monkeypatch.setattr(masks, "MEL_MASKS", 0)
+    frames = np.random.default_rng(0).normal(size=(20, 80)).astype(np.float32)
+    shifts = set()
+    for chance in range(100):
+        found = masks.augmented(frames, chance, gain=0.0)
+        (by,) = (by for by in range(-3, 4) if np.array_equal(found[:, 3 + by : 77 + by], frames[:, 3:77]))
+        edges = found[:, :by] if by > 0 else found[:, 80 + by :]
+        assert (edges == (frames[:, :1] if by > 0 else frames[:, -1:])).all()
+        shifts.add(by)
+    assert shifts == set(range(-3, 4))
+    monkeypatch.setattr(masks, "SHIFT_SHARE", 0.0)
+    louder = masks.augmented(frames, 1, gain=np.linspace(1, 2, 80)) - frames
+    np.testing.assert_allclose(louder[:, -1], 2 * louder[:, 0], rtol=1e-3)
+    assert abs(louder[0, 0]) > 0.01

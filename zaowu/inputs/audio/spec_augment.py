@@ -6,6 +6,8 @@ All of it is a function of one number, which the batch makes of seed, epoch and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 TIME_MASKS, TIME_SHARE = 2, 0.15  # each hides at most this share of the frames
@@ -17,18 +19,25 @@ SHIFT_SHARE = 0.04  # at most this share of the mels, up or down
 def augmented(frames: np.ndarray, chance: int, *, gain: np.ndarray | float = GAIN) -> np.ndarray:
     """(F, M) float -> (F, M), the same frames changed. gain: () or (M,), its deviation in units of each mel."""
     random = np.random.Generator(np.random.Philox(chance))
+    draws = iter(random.random(1 + 2 * (TIME_MASKS + MEL_MASKS)).tolist())
     length, num_mels = frames.shape
-    found = frames + np.float32(random.normal()) * np.asarray(gain, np.float32)
+    found = frames + np.asarray(random.normal() * gain, np.float32)
     most = int(num_mels * SHIFT_SHARE)
-    by = int(random.integers(-most, most + 1))
-    if by:
-        edge = found[:, :1] if by > 0 else found[:, -1:]
-        found = np.roll(found, by, axis=1)
-        found[:, slice(0, by) if by > 0 else slice(by, None)] = edge
+    by = int(next(draws) * (2 * most + 1)) - most
+    if by > 0:
+        found[:, by:], found[:, :by] = found[:, :-by].copy(), found[:, :1].copy()
+    elif by < 0:
+        found[:, :by], found[:, by:] = found[:, -by:].copy(), found[:, -1:].copy()
     middle = found.mean()
-    for masks, share, size, axis in ((TIME_MASKS, TIME_SHARE, length, 0), (MEL_MASKS, MEL_SHARE, num_mels, 1)):
-        for _ in range(masks):
-            width = int(random.integers(0, int(size * share) + 1))
-            start = int(random.integers(0, size - width + 1))
-            found[(slice(None),) * axis + (slice(start, start + width),)] = middle
-    return found.astype(np.float32)
+    for _ in range(TIME_MASKS):
+        found[_stretch(length, TIME_SHARE, draws)] = middle
+    for _ in range(MEL_MASKS):
+        found[:, _stretch(num_mels, MEL_SHARE, draws)] = middle
+    return found
+
+
+def _stretch(size: int, share: float, draws: Iterator[float]) -> slice:
+    """A stretch of `size` places, from none to `share` of them long."""
+    width = int(next(draws) * (int(size * share) + 1))
+    start = int(next(draws) * (size - width + 1))
+    return slice(start, start + width)
