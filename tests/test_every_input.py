@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import wave
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +28,26 @@ class Example:
     other: list[Any]
 
 
+def wav(samples: int) -> bytes:
+    """A recording of noise at 8 kHz."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(np.random.default_rng(samples).integers(-9999, 9999, samples, np.int16).tobytes())
+    return file.getvalue()
+
+
 EXAMPLES = {
     "text": Example(
         ["主队补时绝杀晋级", "新款手机今日上市 first look", "探测器传回火星照片", "教练赛后宣布辞职"] * 3,
         [f"A-{number:04}" for number in range(12)],
-    )
+    ),
+    "audio": Example(
+        [wav(samples) for samples in (3000, 5200, 8000, 4100)],
+        [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"%PDF-1.7"],
+    ),
 }
 KINDS = listing.names(inputs)
 

@@ -56,32 +56,6 @@ class Cleaned:
 
 
 @dataclass(frozen=True)
-class Cleaned:
-    """One column as its kind of input takes it.
-
-    values: String or Binary; null = missing. contents: what makes a value equal to another: normalised text, or the
-    digest of a file's contents. problems: row -> "expected ..., got ...".
-    """
-
-    values: pl.Series
-    contents: Sequence[str | bytes | None]
-    problems: dict[int, str]
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """One input column after its kind has looked at every value.
-
-    values: String or Binary, null = missing. contents: what makes a value equal to another: normalised text, or the
-    digest of a file's contents. problems: row -> "expected ..., got ...".
-    """
-
-    values: pl.Series
-    contents: Sequence[str | bytes | None]
-    problems: dict[int, str]
-
-
-@dataclass(frozen=True)
 class Column:
     """What one column is taken for, and why."""
 

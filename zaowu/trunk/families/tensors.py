@@ -25,13 +25,18 @@ _GAP = 32  # wanted rows of a table that lie closer than this are read in one go
 
 
 class Place(NamedTuple):
-    """Where a tensor of theirs stands with us. below: where its further rows stand, if it is several of ours."""
+    """Where a tensor of theirs stands with us. below: where its further rows stand, if it is several of ours.
+
+    absent: they do without it, and zeros in its place change nothing. shape: of one that is not of the trunk.
+    """
 
     name: str
     transposed: bool = False
     skip: int = 0  # rows at the head of their table that we do not have
     optional: bool = False
     below: tuple[str, ...] = ()
+    absent: bool = False
+    shape: tuple[int, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,9 +68,10 @@ def load_tensors(
         with safe_open(path, framework="pt") as file:
             found = _find(set(file.keys()), places, path, whole=whole)
             shapes = _shapes(config, facts, num_classes)
+            shapes |= {place.name: place.shape for place in places.values() if place.shape is not None}
             for theirs, key in found.items():
                 _compare(file.get_slice(key), places[theirs], shapes, f"{path}, '{key}'")
-            state: dict[str, Tensor] = {}
+            state = {place.name: torch.zeros(shapes[place.name]) for place in places.values() if place.absent}
             for theirs, key in found.items():
                 place, piece = places[theirs], file.get_slice(key)
                 if place.name in OF_PIECES and rows is not None:
@@ -92,7 +98,7 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
     """
     tensors = {}
     for theirs, place in places.items():
-        if place.optional and place.name not in state:
+        if place.absent or (place.optional and place.name not in state):
             continue
         parts = [state[name].detach() for name in place.names]
         tensor = torch.cat(parts) if place.below else parts[0]
@@ -106,7 +112,8 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
 def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) -> dict[str, str]:
     """Their name -> the key in the file."""
     base = _base(places)
-    table = next(theirs for theirs, place in places.items() if place.name in FIRST).removeprefix(base)
+    tables = (theirs for theirs, place in places.items() if place.name in FIRST)
+    table = next(tables, next(iter(places))).removeprefix(base)  # without any of these, whatever stands first
     prefixes = {key[: -len(table)] for key in keys if key == table or key.endswith(f".{table}")}
     if len(prefixes) != 1:
         what = "is missing" if not prefixes else f"is there {len(prefixes)} times"
@@ -116,6 +123,8 @@ def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) 
     found: dict[str, str] = {}
     missing: dict[str, str] = {}  # layer of ours that may be missing -> the key of one of its tensors
     for theirs, place in places.items():
+        if place.absent:
+            continue
         name = inner + theirs.removeprefix(base) if theirs.startswith(base) else outer + theirs
         old = next((name[: -len(new)] + old for new, old in _OLD_NAMES.items() if name.endswith(new)), name)
         key = next((key for key in (name, old) if key in keys), None)
