@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,14 @@ class Example:
 
 
 EXAMPLES = {
+    "series": Example(
+        ["[1, 2, 4.5, 3]", "2.5 1 nan 7 8 9", "[3, 1]", json.dumps([k % 7 for k in range(200)])] * 3,
+        [f"{number} 0000 0000" for number in range(130, 142)],
+    ),
     "text": Example(
         ["主队补时绝杀晋级", "新款手机今日上市 first look", "探测器传回火星照片", "教练赛后宣布辞职"] * 3,
         [f"A-{number:04}" for number in range(12)],
-    )
+    ),
 }
 KINDS = listing.names(inputs)
 
@@ -41,7 +45,9 @@ def example(request) -> tuple[Any, Any, Example]:
     assert request.param in EXAMPLES, "give the new kind of input a line of EXAMPLES"
     given = EXAMPLES[request.param]
     module = listing.load(inputs, request.param, where="test")
-    fitted = module.Input.fit(["column"], [given.values], base=None)
+    if hasattr(module, "clean"):
+        given = replace(given, values=module.clean(pl.Series("column", given.values), None).values.to_list())
+    fitted = module.Input.fit(["column"], [given.values], **({"base": None} if request.param == "text" else {}))
     return module, fitted[0] if isinstance(fitted, tuple) else fitted, given
 
 

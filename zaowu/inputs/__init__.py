@@ -48,7 +48,17 @@ class Item:
         return len(next(iter(self.features.values())))
 
 
+@dataclass(frozen=True)
+class Shown:
+    """One record's value for a reader. words: at most 400 characters. picture, sound: data URIs, "" where none."""
+
+    words: str
+    picture: str = ""
+    sound: str = ""
+
+
 def guessers() -> dict[str, Callable]:
-    """kind -> the function that says why a column is of that kind, or None."""
+    """kind -> the function that says why a column is of that kind, or None; tables are known without one."""
     package = sys.modules[__name__]
-    return {name: listing.load(package, name, where="inputs").guess for name in listing.names(package)}
+    modules = {name: listing.load(package, name, where="inputs") for name in listing.names(package)}
+    return {name: module.guess for name, module in modules.items() if hasattr(module, "guess")}

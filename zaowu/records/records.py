@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,6 +36,19 @@ class Table:
     source: str
     notes: tuple[str, ...] = ()  # what reading had to decide: encoding, separator, no header
     bad_rows: tuple[BadRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """One column as its kind of input takes it.
+
+    values: String or Binary; null = missing. contents: what makes a value equal to another: normalised text, or the
+    digest of a file's contents. problems: row -> "expected ..., got ...".
+    """
+
+    values: pl.Series
+    contents: Sequence[str | bytes | None]
+    problems: dict[int, str]
 
 
 @dataclass(frozen=True)
