@@ -141,7 +141,7 @@ def _bad_rows(
         column, problem = (text, NO_TEXT) if blank[k] else (label, NO_NUMBER if is_number else NO_LABEL)
         if not blank[k] and not unlabelled[k]:
             column, problem = weight, NO_WEIGHT
-        found.append(BadRow(table.source, int(table.rows[k]), column, problem))
+        found.append(table.bad(int(k), column, problem))
     return found
 
 
