@@ -31,6 +31,10 @@ EXAMPLES = {
         ["[1, 2, 4.5, 3]", "2.5 1 nan 7 8 9", "[3, 1]", json.dumps([k % 7 for k in range(200)])] * 3,
         [f"{number} 0000 0000" for number in range(130, 142)],
     ),
+    "smiles": Example(
+        ["CC(=O)Oc1ccccc1C(=O)O", "C[C@@H](N)C(=O)O", "[Na+].[Cl-]", "c1ccsc1"] * 3,
+        [f"C-{number:04}" for number in range(12)],
+    ),
     "text": Example(
         ["主队补时绝杀晋级", "新款手机今日上市 first look", "探测器传回火星照片", "教练赛后宣布辞职"] * 3,
         [f"A-{number:04}" for number in range(12)],
