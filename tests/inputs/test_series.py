@@ -36,11 +36,26 @@ def test_a_patch_holds_the_points_on_both_scales_and_the_series_own_statistics()
     assert source.std[0] == pytest.approx(std, rel=1e-2)
 
 
-def test_missing_points_are_zeros_that_say_so():
-    source, values = fitted(["[1, null, 3]", "[4, 5, 6]"])
+def test_missing_points_lie_between_their_neighbours_and_are_marked():
+    source, values = fitted(["[1, null, 3, null]", "[4, 5, 6, 7]"])
     patches = source.features(values)[0].features["patches"]
-    assert patches[1, :3].tolist() == [0, 0, 0] and patches[0, 2] == patches[2, 2] == 1
-    assert (source.facts.points, source.facts.missing, source.facts.series) == (6, 1, 2)
+    np.testing.assert_allclose(patches[:, 0] * source.std + source.mean, [1, 2, 3, 3], rtol=1e-5)
+    assert patches[:, 2].tolist() == [1, 0, 1, 0]
+    assert (source.facts.points, source.facts.missing, source.facts.series) == (8, 2, 2)
+
+
+def test_a_sign_that_training_never_gave_is_not_given_later():
+    source, _ = fitted(["[1, 2, 3]", "[4, 5, 6]"], settings={"s": {"patch": "2"}})
+    patches = source.features(["[1,null,3]"])[0].features["patches"]
+    assert patches[:, 4:6].tolist() == [[1, 1], [1, 0]], "but that the last patch is not full, every series may say"
+    assert patches[1, 1] == patches[1, 3] == 0
+
+
+def test_what_lacks_is_filled_by_time():
+    regular = '{"times": [0, 1, 4], "x": [0, null, 4]}'
+    source, values = fitted([regular, regular])
+    patches = source.features(values)[0].features["patches"]
+    np.testing.assert_allclose(patches[:, 0] * source.std + source.mean, [0, 1, 4], atol=1e-5)
 
 
 def test_a_missing_series_gives_no_item_and_others_keep_their_place():
@@ -90,8 +105,8 @@ def test_beside_others_a_long_series_is_thinned_to_one_item():
     source, _ = fitted(["[1, 2]", "[3, 4]"], max_tokens=4, settings={"s": {"patch": "1"}})
     (item,) = source.features(["[1,3,5,7,null,null,9]"], whole=True)
     values = item.features["patches"][:, 0] * source.std + source.mean
-    np.testing.assert_allclose(values, [2, 6, source.mean[0], 9], rtol=1e-5)
-    assert item.features["patches"][:, 2].tolist() == [1, 1, 0, 1] and item.share == 1
+    np.testing.assert_allclose(values, [2, 6, 7.5, 9], rtol=1e-5)
+    assert item.length == 4 and item.share == 1
 
 
 def test_uneven_times_become_gaps():
@@ -111,7 +126,7 @@ def test_channels_are_matched_by_name_and_what_lacks_is_missing():
     both, only = source.features(['{"channels":{"a":[1,2],"b":[3,4]}}', '{"channels":{"b":[3,4],"c":[0,0]}}'])
     there, absent = both.features["patches"], only.features["patches"]
     np.testing.assert_array_equal(there[:, 1], absent[:, 1])
-    assert absent[:, 0].tolist() == [0, 0] and absent[:, 4:6].tolist() == [[0, 1], [0, 1]]
+    assert absent[:, 0].tolist() == [0, 0]
     with pytest.raises(UserError, match="expected the channels a, b, got c, d"):
         source.features(['{"channels":{"c":[1],"d":[1]}}'])
     with pytest.raises(UserError, match=r"expected 2 channels \(a, b\), got 1"):

@@ -22,7 +22,7 @@ from zaowu.inputs.series import plot
 from zaowu.inputs.series.baseline import BaselineFeatures
 from zaowu.inputs.series.cells import MAX_CHANNELS, Points, clean, read
 from zaowu.inputs.series.guess import guess
-from zaowu.inputs.series.layout import Layout, thinned
+from zaowu.inputs.series.layout import Layout, filled, thinned
 
 if TYPE_CHECKING:
     from zaowu.inputs.series.embedder import PatchEmbedding
@@ -59,12 +59,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Scaled:
-    """One series on the scale of the training set. values: (C, n) float32, NaN where missing. own: (3 C,) float32.
+    """One series on the scale of the training set. values: (C, n) float32, a missing point on the line between its
+    neighbours. known: (C, n) bool, whether a point counts as there. own: (3 C,) float32.
 
     gaps: (n,) float32, the logarithm of each point's distance from the one before it, or None.
     """
 
     values: np.ndarray
+    known: np.ndarray
     own: np.ndarray
     gaps: np.ndarray | None
 
@@ -206,18 +208,20 @@ class Input:
             gaps = np.zeros(values.shape[1], np.float32)  # of a series without times: all as usual
             if points.times is not None:
                 gaps[1:] = np.log1p(np.minimum(np.diff(points.times) / self.gap, 1e6)) - math.log(2)
-        return Scaled(values.astype(np.float32), own.astype(np.float32), gaps)
+        # A model that never saw a missing point in training does not know the sign for it.
+        told = known if self.facts.missing else np.ones_like(known)
+        return Scaled(filled(values, points.times).astype(np.float32), told, own.astype(np.float32), gaps)
 
     def patches(self, series: Scaled, start: int, stop: int) -> np.ndarray:
-        """The points from `start` to `stop` as (T, F) float32; what the last patch lacks is missing."""
+        """The points from `start` to `stop` as (T, F) float32; what the last patch lacks is zero and not there."""
         num_channels, num_tokens = len(series.values), math.ceil((stop - start) / self.patch)
         room = num_tokens * self.patch
-        values = np.full((num_channels, room), np.nan, np.float32)
-        values[:, : stop - start] = series.values[:, start:stop]
-        known = np.isfinite(values)
+        values, known = np.zeros((num_channels, room), np.float32), np.zeros((num_channels, room), bool)
+        values[:, : stop - start], known[:, : stop - start] = series.values[:, start:stop], series.known[:, start:stop]
         mean, deviation = series.own[:num_channels, None], series.own[num_channels : 2 * num_channels, None]
         shape = np.clip((values - mean) / (deviation + NEAR_ZERO), -CLIP, CLIP)
-        blocks = [np.where(known, values, 0), np.where(known, shape, 0), known.astype(np.float32)]
+        shape[:, stop - start :] = 0
+        blocks = [values, shape, known.astype(np.float32)]
         if series.gaps is not None:
             gaps = np.zeros((1, room), np.float32)
             gaps[0, : stop - start] = series.gaps[start:stop]

@@ -118,3 +118,18 @@ def thinned(points: Points, most: int) -> Points:
     count = known.sum(2)
     values = np.where(count > 0, np.where(known, blocks, 0).sum(2) / np.maximum(count, 1), np.nan)
     return Points(values, None if points.times is None else points.times[::step], points.names)
+
+
+def filled(values: np.ndarray, times: np.ndarray | None) -> np.ndarray:
+    """(C, n) with every missing point on the line between its neighbours, or as the nearest one at an end; a channel
+    without any point is zero."""
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    places = np.arange(values.shape[1], dtype=np.float64) if times is None else times
+    return np.stack(
+        [
+            np.interp(places, places[own], channel[own]) if own.any() else np.zeros_like(channel)
+            for channel, own in zip(values, known, strict=True)
+        ]
+    )
