@@ -207,7 +207,7 @@ def fine_tune(
         "accuracy": float(right.mean()),
         "valid": learned.training.best.valid["accuracy"],
         "parameters": learned.model.num_parameters,
-        "pieces": learned.source.codec.num_pieces,
+        "pieces": learned.source.text.codec.num_pieces,
         "rule": {"lr": rule.lr, "epochs": rule.epochs, "batch_size": rule.batch_size},
         "best_epoch": learned.training.best.epoch,
         "seconds": round(seconds, 1),

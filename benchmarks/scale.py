@@ -83,7 +83,7 @@ def one_shape(*, batch: int, length: int, width: int, steps: int, threads: int) 
     import torch
 
     from zaowu.config import AttentionConfig, ModelConfig, TrunkConfig
-    from zaowu.inputs import Item, text
+    from zaowu.inputs import Inputs, Item, text
     from zaowu.inputs.text.codec import Codec
     from zaowu.model import Model
     from zaowu.targets.category import Category
@@ -94,11 +94,11 @@ def one_shape(*, batch: int, length: int, width: int, steps: int, threads: int) 
     alphabet = [chr(0x4E00 + number) for number in range(PIECES)]
     codec = Codec.train([" ".join(alphabet)] * 2, num_pieces=PIECES)
     labels = [f"class {number % 10}" for number in range(max(10, batch * (steps + WARM)))]
-    source = text.Input(["title"], codec)
+    source = Inputs({"text": text.Input(["title"], codec)})
     trunk = TrunkConfig(
         dim=width, num_layers=LAYERS, ffn_dim=4 * width, attention=AttentionConfig(num_heads=width // HEAD_DIM)
     )
-    model = Model({source.kind: source}, {"topic": Category.fit(labels)}, ModelConfig(trunk=trunk))
+    model = Model(source.groups, {"topic": Category.fit(labels)}, ModelConfig(trunk=trunk))
     model.initialise(0)
     num = batch * (steps + WARM)
     ids = rng.integers(5, codec.num_pieces, (num, length), dtype=np.int32)

@@ -64,7 +64,7 @@ def example(request) -> tuple[Any, Any, Example]:
 
 def test_there_are_inputs_and_each_can_guess():
     assert "text" in KINDS
-    assert set(inputs.guessers()) == set(KINDS)
+    assert {inputs.modality(kind) for kind in inputs.guessers()} == set(KINDS)
 
 
 def test_it_knows_its_kind_and_says_why(example):
@@ -106,11 +106,12 @@ def test_its_vectors_do_not_hang_on_the_padding(example):
         torch.nn.init.normal_(parameter)
     items = sorted(source.features(given.values), key=lambda item: item.length)
     assert items[0].length < items[-1].length, "the example needs values of different length"
-    together = collate(source.kind, [item.features for item in items], source.specs)
+    specs = {source.kind: source.specs}
+    together = collate([{source.kind: item.features} for item in items], specs)
     vectors = embedder(**together.inputs[source.kind])
     assert vectors.shape == (len(items), items[-1].length, DIM)
     for row, item in enumerate(items):
-        alone = collate(source.kind, [item.features], source.specs)
+        alone = collate([{source.kind: item.features}], specs)
         expected = embedder(**alone.inputs[source.kind])[0]
         torch.testing.assert_close(vectors[row, : item.length], expected)
         assert together.mask[row].sum() == item.length

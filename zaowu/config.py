@@ -115,6 +115,7 @@ class DataConfig:
 
     target: tuple[str, ...] = ()  # empty: guessed
     columns: dict[str, str] = field(default_factory=dict)  # name -> kind, overriding the guess
+    column_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> what its kind of input is told
     ignore: tuple[str, ...] = ()
     group: str | None = None
     weight: str | None = None

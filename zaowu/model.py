@@ -40,6 +40,7 @@ class Model(nn.Module):
         dim = config.trunk.dim
         self.config, self.targets, self.objectives = config, dict(targets), dict(objectives or {})
         self.embedders = nn.ModuleDict({group: given.embedder(dim) for group, given in inputs.items()})
+        self.marks = nn.Embedding(len(inputs), dim) if len(inputs) > 1 else None  # which group a token is of
         self.trunk = Encoder(config.trunk)
         reads = {objective.reads for objective in self.objectives.values()}
         self.pooler = nn.Linear(dim, dim) if config.head == "first" or "first" in reads else None
@@ -49,15 +50,23 @@ class Model(nn.Module):
 
     def states(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
         """The trunk's last states, (B, T, D). seed: of this step's dropout, one or (B,); None means none."""
-        vectors = [embedder(**batch.inputs[group]) for group, embedder in self.embedders.items()]
         return self.trunk(
-            vectors[0] if len(vectors) == 1 else torch.cat(vectors, 1),  # (B, T, D)
+            self.vectors(batch),
             mask=batch.mask,
             positions=batch.positions,
             segments=batch.segments,
             documents=batch.documents,
             seed=seed,
         )
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """What goes into the trunk, (B, T, D): of several groups each token with the mark of its group."""
+        found = [embedder(**batch.inputs[group]) for group, embedder in self.embedders.items()]
+        if self.marks is None:
+            return found[0]
+        assert batch.places is not None
+        side_by_side = torch.cat([own + mark for own, mark in zip(found, self.marks.weight, strict=True)], 1)
+        return side_by_side.take_along_dim(batch.places.unsqueeze(-1), 1)
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D) -> (B, D): the mean of the real states, or tanh(W first + b) as in BERT."""

@@ -128,7 +128,7 @@ class _TextEstimator(BaseEstimator):
         columns = self._columns(X, reset=False)
         num_records = len(next(iter(columns.values())))
         learned = self.learned_
-        items = learned.source.features(*(columns[name] for name in learned.source.columns))
+        items = learned.source.items(columns)
         with speaking(quiet=not self.verbose):
             return predict(learned.model, learned.source, items, num_records=num_records)[TARGET]
 

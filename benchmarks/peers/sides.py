@@ -109,7 +109,7 @@ class Sides:
 
         part_of = self.records.take(np.sort(self.chosen(number)))
         part = Part(
-            items=self.source.features(part_of.values("title"), training=True),
+            items=self.source.items({"title": part_of.values("title")}, training=True),
             labels={"topic": part_of.values("topic")},
             ids=part_of.ids,
         )
@@ -152,13 +152,14 @@ def _only(number: int, names: Sequence[str]) -> list[tuple[int, str]]:
 def ours(folder: Path, records: Records, config: TrainConfig) -> tuple[Any, Any]:
     """Zaowu's model and input as `learn` builds them, from the folder as it is."""
     from zaowu.config import ModelConfig
-    from zaowu.inputs import text
+    from zaowu.inputs import Inputs, text
     from zaowu.learn import fit_targets, read_base
     from zaowu.model import Model
 
     base = read_base(folder)
-    source, kept = text.Input.fit(["title"], [records.values("title")], base=folder, trim="off")
-    model = Model({source.kind: source}, fit_targets(records, config), ModelConfig(trunk=base.trunk))
+    words, kept = text.Input.fit(["title"], [records.values("title")], base=folder, trim="off")
+    source = Inputs({"text": words})
+    model = Model(source.groups, fit_targets(records, config), ModelConfig(trunk=base.trunk))
     model.initialise(config.seed)
-    base.load(model, source, kept)
+    base.load(model, words, kept)
     return model, source

@@ -18,6 +18,7 @@ from sets import fetch, help_pages, manuals, poems, reviews
 from sets.help_pages import han_share
 from sets.rows import clean, rank, unique
 from zaowu.records.corpus import page, text
+from zaowu.records.corpus.counts import Counts
 
 Document = list[str]  # paragraphs, none empty
 MIN_HAN = 0.4  # of the letters of a paragraph; pages are translated in part
@@ -80,7 +81,7 @@ def reference_documents(work: Path) -> Iterator[Document]:
     """The chapters of the Debian Reference. GPL-2+."""
     root, _ = fetch.debian("debian-reference-zh-cn", work)
     for path in sorted(root.glob("usr/share/debian-reference/*.zh-cn.html")):
-        blocks = page.blocks([path.read_text(encoding="utf-8")])
+        blocks = page.blocks([path.read_text(encoding="utf-8")], Counts())
         yield from _kept([clean(paragraph) for paragraph, _ in text.paragraphs(blocks)])
 
 

@@ -7,12 +7,15 @@ import torch
 from zaowu.batching.batch import Batch, collate, spread
 from zaowu.inputs import Feature
 
-SPECS = {"ids": Feature(np.int32, pad=9)}
+SPECS = {"text": {"ids": Feature(np.int32, pad=9)}}
+
+
+def texts(*rows: list[int]) -> list[dict]:
+    return [{"text": {"ids": np.array(row, np.int32)}} for row in rows]
 
 
 def test_pads_to_the_longest_and_masks_the_rest() -> None:
-    rows = [{"ids": np.array([1, 2, 3], np.int32)}, {"ids": np.array([4], np.int32)}]
-    batch = collate("text", rows, SPECS, targets={"category": np.array([0, 1])})
+    batch = collate(texts([1, 2, 3], [4]), SPECS, targets={"category": np.array([0, 1])})
     assert batch.inputs["text"]["ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
     assert batch.mask.tolist() == [[True, True, True], [True, False, False]]
     assert batch.positions.tolist() == [[0, 1, 2], [0, 1, 2]]
@@ -20,19 +23,17 @@ def test_pads_to_the_longest_and_masks_the_rest() -> None:
 
 
 def test_features_may_have_more_axes() -> None:
-    specs = {"pixels": Feature(np.float32, pad=0.0, shape=(2,))}
-    rows = [{"pixels": np.ones((1, 2), np.float32)}, {"pixels": np.full((3, 2), 5, np.float32)}]
-    pixels = collate("image", rows, specs).inputs["image"]["pixels"]
+    specs = {"image": {"pixels": Feature(np.float32, pad=0.0, shape=(2,))}}
+    rows = [{"image": {"pixels": np.full((size, 2), value, np.float32)}} for size, value in ((1, 1), (3, 5))]
+    pixels = collate(rows, specs).inputs["image"]["pixels"]
     assert pixels.shape == (2, 3, 2)
     assert pixels[0].sum() == 2
     assert pixels[1].sum() == 30
 
 
 def test_weights_targets_and_places_come_through() -> None:
-    rows = [{"ids": np.array([1], np.int32)}] * 2
     batch = collate(
-        "text",
-        rows,
+        texts([1], [1]),
         SPECS,
         targets={"category": np.array([-1, 2])},
         target_mask={"category": np.array([False, True])},
@@ -47,7 +48,36 @@ def test_weights_targets_and_places_come_through() -> None:
 
 def test_an_empty_batch_is_our_bug() -> None:
     with pytest.raises(ValueError, match="at least one row"):
-        collate("text", [], SPECS)
+        collate([], SPECS)
+
+
+def two_groups() -> Batch:
+    """A text and an image, a text alone, an image alone."""
+    specs = {**SPECS, "image": {"pixels": Feature(np.float32, pad=0.0)}}
+    words, pixels = {"ids": np.array([1, 2, 3], np.int32)}, {"pixels": np.array([7, 8], np.float32)}
+    rows = [{"text": {"ids": words["ids"][:2]}, "image": pixels}, {"text": words}, {"image": pixels}]
+    return collate(rows, specs, numbered={"text": True, "image": False})
+
+
+def test_groups_stand_side_by_side_with_all_padding_at_the_end() -> None:
+    batch = two_groups()
+    assert batch.mask.tolist() == [[True] * 4, [True, True, True, False], [True, True, False, False]]
+    assert batch.positions.tolist()[0] == [0, 1, 0, 0]  # the picture brings its own places
+    assert batch.places is not None
+    side_by_side = torch.cat([batch.inputs["text"]["ids"].float(), batch.inputs["image"]["pixels"]], 1)
+    found = side_by_side.take_along_dim(batch.places, 1)
+    assert [row[mask].tolist() for row, mask in zip(found, batch.mask, strict=True)] == [
+        [1, 2, 7, 8],
+        [1, 2, 3],
+        [7, 8],
+    ]
+
+
+def test_a_part_of_several_groups_keeps_where_its_tokens_stand() -> None:
+    whole, part = two_groups(), two_groups().part(slice(1, 3))
+    assert part.mask.shape == (2, 3)
+    assert torch.equal(part.places, whole.places[1:3, :3])
+    assert part.inputs["image"]["pixels"].shape == (2, 2)
 
 
 def by_rows() -> Batch:
@@ -89,16 +119,8 @@ def test_parts_are_the_batch_again_and_the_whole_is_itself() -> None:
     assert torch.cat([part.weights for part in parts]).tolist() == batch.weights.tolist()
 
 
-def test_a_part_keeps_the_width_of_groups_side_by_side() -> None:
-    batch = by_rows()
-    batch.inputs = {"text": {"ids": torch.ones(4, 2)}, "image": {"pixels": torch.ones(4, 2, 7)}}
-    part = batch.part(slice(1, 2))
-    assert part.mask.shape == (1, 4) and part.inputs["image"]["pixels"].shape == (1, 2, 7)
-
-
 def test_a_batch_without_coins_or_ids_has_parts() -> None:
-    rows = [{"ids": np.array([1, 2, 3], np.int32)}, {"ids": np.array([4], np.int32)}]
-    part = collate("text", rows, SPECS, targets={"category": np.array([0, 1])}).part(slice(1, 2))
+    part = collate(texts([1, 2, 3], [4]), SPECS, targets={"category": np.array([0, 1])}).part(slice(1, 2))
     assert part.inputs["text"]["ids"].tolist() == [[4]] and part.targets["category"].tolist() == [1]
 
 

@@ -8,7 +8,7 @@ import pytest
 from zaowu.errors import UserError
 from zaowu.records.read import read
 from zaowu.records.records import Table
-from zaowu.records.schema import column_kinds, describe, from_plain, guess, parse_column, to_plain
+from zaowu.records.schema import column_choices, describe, from_plain, guess, parse_column, to_plain
 
 
 def wordy(values: pl.Series) -> str | None:
@@ -213,12 +213,17 @@ def test_parse_column_refuses(option):
         parse_column(option)
 
 
-def test_column_kinds():
-    assert column_kinds({"a": "text"}) == {"a": "text"}
-    assert column_kinds(["a:kind=text", "b:kind=text"]) == {"a": "text", "b": "text"}
-    for options in (["a:kind=text", "a:kind=text"], ["a:stem=x"], ["a:kind=text,kind=text"]):
+def test_what_is_said_of_columns():
+    assert column_choices({"a": "text"}) == {"columns": {"a": "text"}, "column_settings": {}}
+    found = column_choices(["a:kind=text", "b:kind=image,stem=patch", "c:size=28"])
+    assert found == {
+        "columns": {"a": "text", "b": "image"},
+        "column_settings": {"b": {"stem": "patch"}, "c": {"size": "28"}},
+    }
+    assert column_choices({"b": {"kind": "image", "stem": "patch"}})["column_settings"] == {"b": {"stem": "patch"}}
+    for options in (["a:kind=text", "a:kind=text"], ["a:stem=x", "a:kind=text"], ["a:kind=text,kind=text"], {"a": 1}):
         with pytest.raises(UserError, match="--column a"):
-            column_kinds(options)
+            column_choices(options)
 
 
 def test_plain_and_back():

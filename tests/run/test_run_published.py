@@ -36,7 +36,7 @@ FAMILIES = ("none", "bert", "xlm-roberta")
 
 def ours(folder, lines=LINES) -> np.ndarray:
     run = zaowu.load(folder, precision="fp32")
-    [logits] = predict(run.model, run.source, run.source.features(list(lines)), num_records=len(lines)).values()
+    [logits] = predict(run.model, run.source, run.source.items({"text": list(lines)}), num_records=len(lines)).values()
     return logits
 
 
@@ -45,7 +45,7 @@ def inputs(folder, lines=LINES):
 
 
 def same_ids(folder, lines=LINES) -> None:
-    codec = zaowu.load(folder, precision="fp32").source.codec
+    codec = zaowu.load(folder, precision="fp32").source.text.codec
     theirs = AutoTokenizer.from_pretrained(folder)
     assert isinstance(theirs, PreTrainedTokenizerFast)
     for line, ids in zip(lines, codec.encode(list(lines)), strict=True):
@@ -128,7 +128,7 @@ def test_two_text_columns_are_their_pairs(news, held_csv, published, tmp_path):
         assert run.source.columns == ("title", "text")
         pairs = [("姚明", "宣布退役 again"), ("New phone", "发布会明天")]
         first, second = zip(*pairs, strict=True)
-        own = predict(run.model, run.source, run.source.features(first, second), num_records=2)["label"]
+        own = predict(run.model, run.source, run.source.items({"title": first, "text": second}), num_records=2)["label"]
         given = AutoTokenizer.from_pretrained(tmp_path / family)(
             list(first), list(second), padding=True, return_tensors="pt"
         )
@@ -178,7 +178,7 @@ def test_a_trimmed_vocabulary_is_smaller_and_says_what_it_lost(fitted, published
 def test_trimming_leaves_the_answers_of_its_own_texts_alone(published, news):
     """Token vectors are sliced with the pieces: a base before any training says the same of Chinese text."""
     from zaowu.config import ModelConfig
-    from zaowu.inputs import text
+    from zaowu.inputs import Inputs, text
     from zaowu.learn import read_base
     from zaowu.model import Model
     from zaowu.targets.category import Category
@@ -189,12 +189,13 @@ def test_trimming_leaves_the_answers_of_its_own_texts_alone(published, news):
         for trim in ("off", "auto"):
             base = read_base(published(family))
             source, kept = text.Input.fit(["text"], [texts], base=published(family), trim=trim, max_tokens=64)
-            model = Model({"text": source}, {"x": Category.fit(["a", "b"])}, ModelConfig(trunk=base.trunk))
+            both = Inputs({"text": source})
+            model = Model(both.groups, {"x": Category.fit(["a", "b"])}, ModelConfig(trunk=base.trunk))
             model.initialise(0)
             base.load(model, source, kept)
             head = head or model.heads.state_dict()  # drawn after the token table, whose size differs
             model.heads.load_state_dict(head)
-            outputs.append(predict(model, source, source.features(texts), num_records=len(texts))["x"])
+            outputs.append(predict(model, both, both.items({"text": texts}), num_records=len(texts))["x"])
             assert (kept is None) == (trim == "off")
         np.testing.assert_allclose(*outputs, atol=1e-6)
 
@@ -276,6 +277,6 @@ def test_head_mean_gives_all_answers_in_one_dense_layer(answering):
     real = given["attention_mask"].unsqueeze(-1)
     dense = load_file(folder / "2_Dense" / "model.safetensors")
     logits = (states * real).sum(1) / real.sum(1) @ dense["linear.weight"].T + dense["linear.bias"]
-    own = predict(run.model, run.source, run.source.features(list(LINES)), num_records=len(LINES))
+    own = predict(run.model, run.source, run.source.items({"text": list(LINES)}), num_records=len(LINES))
     assert [raw.shape[1] for raw in own.values()] == [2, 1, 3]
     np.testing.assert_allclose(logits.numpy(), np.concatenate(list(own.values()), axis=1), atol=1e-5, rtol=0)

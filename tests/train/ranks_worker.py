@@ -29,6 +29,7 @@ from zaowu.config import (
     TrunkConfig,
 )
 from zaowu.errors import UserError
+from zaowu.inputs import Inputs
 from zaowu.inputs.text import Input
 from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.learn.corpus import HeldOut
@@ -57,7 +58,8 @@ def labelled() -> tuple[Model, Any, Any]:
 
     61 records in batches of 8: the last batch of an epoch has 5.
     """
-    source = Input.fit(["text"], [[f"{word} a b c d e f" for word in WORDS] * 3], base=None, num_pieces=200)[0]
+    texts = [f"{word} a b c d e f" for word in WORDS] * 3
+    source = Inputs({"text": Input.fit(["text"], [texts], base=None, num_pieces=200)[0]})
     targets = {"kind": Category.fit(["sport", "tech"]), "rare": Category.fit(["x", "y"])}
 
     def part(num: int, seed: int) -> Part:
@@ -67,9 +69,9 @@ def labelled() -> tuple[Model, Any, Any]:
         kinds = ["sport" if word in WORDS[:3] else "tech" for word in words]
         rare = [None if k % 11 else "xy"[k % 2] for k in range(num)]
         ids = rng.integers(0, 2**64, num, dtype=np.uint64)
-        return Part(items=source.features(list(texts)), labels={"kind": kinds, "rare": rare}, ids=ids)
+        return Part(items=source.items({"text": list(texts)}), labels={"kind": kinds, "rare": rare}, ids=ids)
 
-    model = Model({"text": source}, targets, ModelConfig(trunk=TRUNK))
+    model = Model(source.groups, targets, ModelConfig(trunk=TRUNK))
     feed = LabelledFeed(source, part(61, 0), targets, batch_size=8, seed=1)
     return model, feed, LabelledJudge(source, part(23, 1))
 

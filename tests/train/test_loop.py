@@ -9,6 +9,7 @@ import torch
 
 from zaowu.config import AttentionConfig, ModelConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError
+from zaowu.inputs import Inputs
 from zaowu.inputs.text import Input
 from zaowu.model import Model
 from zaowu.targets import LossSum, sum_losses
@@ -32,20 +33,22 @@ def make_part(num: int, *, seed: int) -> Part:
         words.append(" ".join([*rng.choice(list("abcdef"), rng.integers(1, 6)), word]))
         labels.append(WORDS[word])
     source = make_source()
-    return Part(items=source.features(words), labels={"kind": labels}, ids=rng.integers(0, 2**64, num, dtype=np.uint64))
+    return Part(
+        items=source.items({"text": words}), labels={"kind": labels}, ids=rng.integers(0, 2**64, num, dtype=np.uint64)
+    )
 
 
-def make_source() -> Input:
+def make_source() -> Inputs:
     texts = [f"{word} a b c d e f" for word in WORDS] * 3
-    return Input.fit(["text"], [texts], base=None, num_pieces=200)[0]
+    return Inputs({"text": Input.fit(["text"], [texts], base=None, num_pieces=200)[0]})
 
 
-def make_model() -> tuple[Model, Input]:
+def make_model() -> tuple[Model, Inputs]:
     torch.manual_seed(0)
     source = make_source()
     trunk = TrunkConfig(dim=16, num_layers=2, ffn_dim=32, attention=AttentionConfig(num_heads=2))
     target = Category.fit(["sport", "tech"])
-    model = Model({"text": source}, {"kind": target}, ModelConfig(trunk=trunk))
+    model = Model(source.groups, {"kind": target}, ModelConfig(trunk=trunk))
     model.initialise(0)
     return model, source
 
@@ -213,7 +216,7 @@ def test_several_answers_each_learn_from_the_records_that_have_them() -> None:
     _, source = make_model()
     targets = {"kind": Category.fit(part.labels["kind"]), "size": Number.fit(part.labels["size"])}
     trunk = TrunkConfig(dim=16, num_layers=2, ffn_dim=32, attention=AttentionConfig(num_heads=2))
-    model = Model({"text": source}, targets, ModelConfig(trunk=trunk))
+    model = Model(source.groups, targets, ModelConfig(trunk=trunk))
     model.initialise(0)
     found = train(model, source, part, held, replace(CONFIG, epochs=12, patience=12))
     assert found.best.valid["kind: accuracy"] > 0.9 and found.best.valid["size: r2"] > 0.6

@@ -7,7 +7,7 @@ Masks are boolean, True = real.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +27,8 @@ class Batch:
     targets: name -> (B, ...). target_mask: name -> (B,), True where the record has that answer.
     weights: (B,) of the loss. ids, groups: (B,) uint64, as in `Records`. index: (B,) place in the source.
     coins: (B,) int64, dropout's seed of each row. by_token: targets that have an answer for every token, (B, T).
+    places: (B, T) or None: where each token stands among the (B, T1 + T2 + ...) of the groups side by side, each padded
+    by itself; None with one group.
     """
 
     inputs: dict[str, dict[str, Tensor]]
@@ -41,17 +43,18 @@ class Batch:
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     index: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     coins: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    places: Tensor | None = None
     by_token: frozenset[str] = frozenset()
 
     def part(self, rows: slice) -> Batch:
         """Some of its rows as a batch of their own, without the padding that none of them needs.
 
-        Nothing is cut off where several column groups stand side by side.
+        Of several column groups the features keep it.
         """
         mask = self.mask[rows]
         real = torch.nonzero(mask.any(0))
-        alone = len(self.inputs) == 1
-        width = int(real[-1]) + 1 if alone and len(real) else mask.shape[1]
+        alone = self.places is None
+        width = int(real[-1]) + 1 if len(real) else mask.shape[1]
         by_token = {name: target[rows, :width] for name, target in self.targets.items() if name in self.by_token}
         return replace(
             self,
@@ -70,6 +73,7 @@ class Batch:
             groups=self.groups[rows],
             index=self.index[rows],
             coins=self.coins[rows],
+            places=None if self.places is None else self.places[rows, :width],
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -87,6 +91,7 @@ class Batch:
             target_mask=_move(self.target_mask, device),
             weights=self.weights.to(device),
             coins=self.coins.to(device),
+            places=None if self.places is None else self.places.to(device),
         )
 
 
@@ -95,42 +100,63 @@ def _move(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]
 
 
 def collate(
-    group: str,
-    rows: list[dict[str, np.ndarray]],
-    specs: Mapping[str, Feature],
+    rows: Sequence[Mapping[str, Mapping[str, np.ndarray]]],
+    specs: Mapping[str, Mapping[str, Feature]],
     *,
+    numbered: Mapping[str, bool] | None = None,
     targets: Mapping[str, np.ndarray] | None = None,
     target_mask: Mapping[str, np.ndarray] | None = None,
     weights: np.ndarray | None = None,
     index: np.ndarray | None = None,
 ) -> Batch:
-    """Pads `rows`, the features of B items of one column group, to their longest.
+    """Pads `rows`, B items as group -> features, each group to its longest; a row may lack a group.
 
-    specs: feature -> its dtype and pad value. targets, target_mask: name -> (B, ...), (B,).
+    specs: group -> feature -> its dtype and pad value. numbered: group -> whether its tokens are at the places 0, 1,
+    2, ...; else all are at 0. targets, target_mask: name -> (B, ...), (B,).
     Raises ValueError for no rows.
     """
     if not rows:
         raise ValueError("a batch needs at least one row")
-    sizes = np.array([len(next(iter(row.values()))) for row in rows])
-    width = int(sizes.max())
-    mask = np.arange(width) < sizes[:, None]  # (B, T)
-    features = {}
-    for name, spec in specs.items():
-        padded: np.ndarray = np.full((len(rows), width, *spec.shape), spec.pad, spec.dtype)
-        for row, size, out in zip(rows, sizes, padded, strict=True):
-            out[:size] = row[name]
-        features[name] = torch.from_numpy(padded)
-    positions = torch.arange(width).expand(len(rows), width)
+    inputs, masks, counted = {}, [], []
+    for group, own in specs.items():
+        inputs[group], mask = _padded([row.get(group) for row in rows], own)
+        masks.append(mask)
+        places = np.arange(mask.shape[1]) if numbered is None or numbered[group] else np.zeros(mask.shape[1], np.int64)
+        counted.append(np.tile(places, (len(rows), 1)))
+    mask, positions, order = masks[0], torch.from_numpy(counted[0]), None
+    if len(specs) > 1:  # the real tokens of all groups in a row, so that only its end is padding
+        side_by_side = np.concatenate(masks, 1)
+        width = max(1, int(side_by_side.sum(1).max()))
+        order = np.argsort(~side_by_side, axis=1, kind="stable")[:, :width]  # (B, T)
+        mask = np.take_along_axis(side_by_side, order, 1)
+        positions = torch.from_numpy(np.take_along_axis(np.concatenate(counted, 1), order, 1))
     return Batch(
-        inputs={group: features},
+        inputs=inputs,
         mask=torch.from_numpy(mask),
         positions=positions,
-        segments=torch.zeros_like(positions),
+        segments=torch.zeros(mask.shape, dtype=torch.long),
         targets={name: torch.from_numpy(value) for name, value in (targets or {}).items()},
         target_mask={name: torch.from_numpy(value) for name, value in (target_mask or {}).items()},
         weights=torch.ones(len(rows)) if weights is None else torch.from_numpy(weights.astype(np.float32)),
         index=np.arange(len(rows)) if index is None else index,
+        places=None if order is None else torch.from_numpy(order),
     )
+
+
+def _padded(
+    rows: Sequence[Mapping[str, np.ndarray] | None], specs: Mapping[str, Feature]
+) -> tuple[dict[str, Tensor], np.ndarray]:
+    """One group's features, (B, T, ...), and which places are real, (B, T). None: the row lacks the group."""
+    sizes = np.array([0 if row is None else len(next(iter(row.values()))) for row in rows])
+    width = max(1, int(sizes.max()))
+    features = {}
+    for name, spec in specs.items():
+        padded: np.ndarray = np.full((len(rows), width, *spec.shape), spec.pad, spec.dtype)
+        for row, size, out in zip(rows, sizes, padded, strict=True):
+            if row is not None:
+                out[:size] = row[name]
+        features[name] = torch.from_numpy(padded)
+    return features, np.arange(width) < sizes[:, None]
 
 
 def spread(values: np.ndarray, mask: np.ndarray, *, pad: float = 0) -> Tensor:

@@ -15,12 +15,14 @@ import numpy as np
 
 from zaowu import targets
 from zaowu.errors import UserError, shorten
+from zaowu.evaluate.cheap import CheapFeatures, Values, take
 from zaowu.evaluate.linear import Linear, Trial, best_scale, choose_linear, fit_linear
-from zaowu.inputs.text.tfidf import MAX_CHARACTERS as LONGEST, TfidfFeatures
+from zaowu.inputs.text.tfidf import MAX_CHARACTERS as LONGEST
 from zaowu.progress import note
 from zaowu.targets import answered
 
-TFIDF = "tfidf_linear"  # the name of the method, everywhere
+TFIDF = "tfidf_linear"  # the name of the method on texts alone, everywhere
+LINEAR = "linear"  # the same on what other columns give
 MAX_ROWS = 200_000
 MAX_CHARACTERS = 20_000_000
 MAX_FEATURES = 300_000
@@ -31,7 +33,6 @@ TUNING_ROWS = 20_000
 MANY_ROWS = 4_000  # from here on one fold is enough to choose by
 PORTION = 50_000  # rows that are turned into features at a time
 
-Texts = Mapping[str, Sequence[str]]  # text column -> N texts
 Labels = Mapping[str, Sequence]  # target column -> N labels
 
 
@@ -52,27 +53,32 @@ class Answerer:
 class Baselines:
     """Both methods, fitted, for every target column.
 
-    features: text column -> its features, side by side in this order. rows: how many rows they were fitted on.
+    features: of all groups of columns. rows: how many rows they were fitted on.
     """
 
     answerers: dict[str, Answerer]
-    features: dict[str, TfidfFeatures]
+    features: CheapFeatures
     rows: int
 
-    def outputs(self, inputs: Texts) -> dict[str, np.ndarray]:
+    @property
+    def method(self) -> str:
+        """What the linear model is called."""
+        return TFIDF if self.features.only_text else LINEAR
+
+    def outputs(self, inputs: Values) -> dict[str, np.ndarray]:
         """Target column -> (N, C) float32 of the linear model. Columns it was not fitted on are not looked at."""
-        num_rows = len(inputs[next(iter(self.features))])
+        num_rows = len(inputs[self.features.columns[0]])
         outputs = {
             name: np.empty((num_rows, len(answerer.prior)), np.float32) for name, answerer in self.answerers.items()
         }
         for start in range(0, num_rows, PORTION):
-            part = {name: inputs[name][start : start + PORTION] for name in self.features}
-            matrix = _matrix(self.features, part)
+            part = {name: inputs[name][start : start + PORTION] for name in self.features.columns}
+            matrix = self.features.matrix(part)
             for name, answerer in self.answerers.items():
                 outputs[name][start : start + PORTION] = answerer.linear.outputs(matrix)
         return outputs
 
-    def predict(self, inputs: Texts) -> dict[str, dict[str, Any]]:
+    def predict(self, inputs: Values) -> dict[str, dict[str, Any]]:
         """Target column -> name of the method -> its answers."""
         return self.decode(self.outputs(inputs))
 
@@ -83,7 +89,7 @@ class Baselines:
             own = self.answerers[name]
             found[name] = {
                 own.plain.prior_name: own.plain.decode(np.tile(own.prior, (len(raw), 1))),
-                TFIDF: own.tuned.decode(raw),
+                self.method: own.tuned.decode(raw),
             }
         return found
 
@@ -91,16 +97,15 @@ class Baselines:
     def num_bytes(self) -> int:
         """What `save` writes, nearly."""
         arrays = sum(own.linear.weight.nbytes + own.linear.bias.nbytes for own in self.answerers.values())
-        states = [features.state() for features in self.features.values()]
-        arrays += sum(array.nbytes for _, idf in states for array in idf.values())
-        return arrays + sum(len(json.dumps(vocabularies)) for vocabularies, _ in states)
+        plain, learned = self.features.state()
+        return arrays + sum(array.nbytes for array in learned.values()) + len(json.dumps(plain))
 
     def save(self, folder: Path) -> None:
         """Writes `baseline.safetensors` and `baseline.json` into the folder."""
         from safetensors.numpy import save_file
 
         tensors: dict[str, np.ndarray] = {}
-        columns, answers = [], []
+        answers = []
         for number, (name, own) in enumerate(self.answerers.items()):
             tensors |= {
                 f"prior.{number}": own.prior,
@@ -117,12 +122,9 @@ class Baselines:
                     "strength": own.linear.strength,
                 }
             )
-        for number, (name, features) in enumerate(self.features.items()):
-            vocabularies, idf = features.state()
-            columns.append({"name": name, "vocabularies": vocabularies})
-            tensors |= {f"idf.{number}.{view}": array for view, array in idf.items()}
-        save_file(tensors, folder / "baseline.safetensors")
-        state = {"rows": self.rows, "columns": columns, "answers": answers}
+        groups, arrays = self.features.state()
+        save_file(tensors | arrays, folder / "baseline.safetensors")
+        state = {"rows": self.rows, "groups": groups, "answers": answers}
         (folder / "baseline.json").write_text(json.dumps(state), encoding="utf-8")
 
     @classmethod
@@ -142,24 +144,28 @@ class Baselines:
 
 
 def fit_baselines(
-    inputs: Texts,
+    inputs: Values,
     goals: Mapping[str, Any],
     labels: Labels,
-    valid: tuple[Texts, Labels] | None = None,
+    valid: tuple[Values, Labels] | None = None,
     *,
+    groups: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
 ) -> Baselines:
     """Fits both methods on training rows, for each target on those that have an answer.
 
-    inputs: at least one text column. goals: target column -> its target. labels: N labels of each. valid: texts and
-    labels of the validation rows. More rows than the linear model can take in about two minutes are thinned out by
-    chance, which a note says.
+    inputs: column -> N values. goals: target column -> its target. labels: N labels of each. valid: values and labels
+    of the validation rows. groups: group -> its columns, as `inputs.grouped` makes them; None: all are texts. More
+    rows than the linear model can take in about two minutes are thinned out by chance, which a note says.
     """
     answers = {name: target.features(labels[name]) for name, target in goals.items()}
     known = np.stack([answered(own) for own in answers.values()])  # (targets, N)
     assert known.any(axis=1).all(), "a target has no answer that it knows"
-    rows = _thinned(np.flatnonzero(known.any(axis=0)), inputs, seed=seed)
-    features, matrix = _fit_features(_take(inputs, rows), sum(target.num_outputs for target in goals.values()))
+    groups = groups or {"text": tuple(inputs)}
+    texts = {name: inputs[name] for name in groups.get("text", ())}
+    rows = _thinned(np.flatnonzero(known.any(axis=0)), texts, seed=seed)
+    num_outputs = sum(target.num_outputs for target in goals.values())
+    features, matrix = _fit_features(take(inputs, rows), groups, num_outputs)
     answerers = {}
     for place, (name, target) in enumerate(goals.items()):
         own = np.flatnonzero(known[place][rows])  # among the rows of `matrix`
@@ -167,10 +173,10 @@ def fit_baselines(
         tuning = np.random.default_rng(seed).permutation(len(own))[:TUNING_ROWS]
         held = None if valid is None else _known(valid, name, target)
         if held is None:
-            trials = _trials_within(inputs, labels[name], answers[name], chosen[tuning], target)
+            trials = _trials_within(inputs, groups, labels[name], answers[name], chosen[tuning], target)
         else:
             held_rows, held_answers, held_labels = held
-            held_matrix = _matrix(features, _take(valid[0], held_rows))  # type: ignore[index]
+            held_matrix = features.matrix(take(valid[0], held_rows))  # type: ignore[index]
             some = own[tuning]
             trials = [Trial(matrix[some], answers[name][rows[some]], held_matrix, held_answers, held_labels)]
         strength, scale, tuned = choose_linear(trials, target, seed=seed)
@@ -185,7 +191,7 @@ def fit_baselines(
     return Baselines(answerers, features, len(rows))
 
 
-def _known(valid: tuple[Texts, Labels], name: str, target: Any) -> tuple[np.ndarray, np.ndarray, list] | None:
+def _known(valid: tuple[Values, Labels], name: str, target: Any) -> tuple[np.ndarray, np.ndarray, list] | None:
     """Rows of the validation set that have an answer, their answers and labels; None if they are too few."""
     answers = target.features(valid[1][name])
     rows = np.flatnonzero(answered(answers))
@@ -193,7 +199,14 @@ def _known(valid: tuple[Texts, Labels], name: str, target: Any) -> tuple[np.ndar
     return (rows, answers[rows], [valid[1][name][i] for i in rows.tolist()]) if len(rows) >= ENOUGH_VALID else None
 
 
-def _trials_within(inputs: Texts, labels: Sequence, answers: np.ndarray, rows: np.ndarray, target: Any) -> list[Trial]:
+def _trials_within(
+    inputs: Values,
+    groups: Mapping[str, Sequence[str]],
+    labels: Sequence,
+    answers: np.ndarray,
+    rows: np.ndarray,
+    target: Any,
+) -> list[Trial]:
     """Training split against itself: four folds, of many rows only the first. Classes are spread evenly.
 
     rows: in random order. Each trial learns its own features. Otherwise it would know the grams of the rows
@@ -205,26 +218,18 @@ def _trials_within(inputs: Texts, labels: Sequence, answers: np.ndarray, rows: n
     trials = []
     for fold in range(min(NUM_FOLDS, len(rows)) if len(rows) < MANY_ROWS else 1):
         held, rest = rows[folds == fold], rows[folds != fold]
-        features, matrix = _fit_features(_take(inputs, rest), target.num_outputs)
-        held_matrix = _matrix(features, _take(inputs, held))
+        features, matrix = _fit_features(take(inputs, rest), groups, target.num_outputs)
+        held_matrix = features.matrix(take(inputs, held))
         trials.append(Trial(matrix, answers[rest], held_matrix, answers[held], [labels[i] for i in held]))
     return trials
 
 
-def _fit_features(inputs: Texts, num_outputs: int) -> tuple[dict[str, TfidfFeatures], Any]:
-    most = min(MAX_FEATURES, MAX_WEIGHTS // num_outputs) // len(inputs)
-    features, blocks = {}, []
-    for name, texts in inputs.items():
-        features[name], block = TfidfFeatures.fit(texts, max_features=most)
-        blocks.append(block)
-    return features, _stacked(blocks)
+def _fit_features(inputs: Values, groups: Mapping[str, Sequence[str]], num_outputs: int) -> tuple[CheapFeatures, Any]:
+    most = min(MAX_FEATURES, MAX_WEIGHTS // num_outputs)
+    return CheapFeatures.fit(inputs, groups, max_features=most)
 
 
-def _take(inputs: Texts, rows: np.ndarray) -> Texts:
-    return {name: [texts[row] for row in rows] for name, texts in inputs.items()}
-
-
-def _thinned(rows: np.ndarray, inputs: Texts, *, seed: int) -> np.ndarray:
+def _thinned(rows: np.ndarray, inputs: Values, *, seed: int) -> np.ndarray:
     """As many of `rows`, in their order, as the linear model can take."""
     total = sum(min(len(text), LONGEST) for texts in inputs.values() for text in texts)
     most = MAX_ROWS
@@ -232,36 +237,18 @@ def _thinned(rows: np.ndarray, inputs: Texts, *, seed: int) -> np.ndarray:
         most = min(most, max(1000, len(rows) * MAX_CHARACTERS // total))
     if len(rows) <= most:
         return rows
-    note(f"TF-IDF baseline: fitted on {most:,} of {len(rows):,} training rows, drawn by chance, to save time.")
+    note(f"Linear baseline: fitted on {most:,} of {len(rows):,} training rows, drawn by chance, to save time.")
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
-def _matrix(features: Mapping[str, TfidfFeatures], inputs: Texts) -> Any:
-    return _stacked([feature.transform(inputs[name]) for name, feature in features.items()])
-
-
-def _stacked(blocks: list[Any]) -> Any:
-    from scipy import sparse
-
-    return sparse.hstack(blocks, format="csr")
-
-
 def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Baselines:
-    _whole(state, ("rows", "columns", "answers"), where)
+    _whole(state, ("rows", "groups", "answers"), where)
     rows = _field(state, "rows", int, where)
     if not 0 < rows < 1e12:
         raise UserError(f"{where}, 'rows': expected a number above 0, got {shorten(rows)}.")
-    features: dict[str, TfidfFeatures] = {}
-    for number, column in enumerate(_field(state, "columns", list, where)):
-        name = _field(column, "name", str, f"{where}, 'columns'")
-        if name in features:
-            raise UserError(f"{where}, 'columns': expected different names, got {shorten(name)} twice.")
-        prefix = f"idf.{number}."
-        idf = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
-        features[name] = TfidfFeatures.from_state(
-            column.get("vocabularies"), idf, where=f"{where}, column '{shorten(name)}'"
-        )
-    num_features = sum(feature.num_features for feature in features.values())
+    groups = _field(state, "groups", list, where)
+    features = CheapFeatures.from_state(groups, tensors, where=f"{where}, 'groups'")
+    num_features = features.num_features
     answerers: dict[str, Answerer] = {}
     for number, answer in enumerate(_field(state, "answers", list, where)):
         _whole(answer, ("name", "kind", "plain", "tuned", "scale", "strength"), f"{where}, 'answers'")
@@ -279,8 +266,8 @@ def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Ba
             for key, shape in shapes.items()
         ]
         answerers[name] = Answerer(plain, tuned, found[0], Linear(found[1], found[2], scale, strength))
-    if not features or not answerers:
-        raise UserError(f"{where}: expected at least one column and one answer.")
+    if not answerers:
+        raise UserError(f"{where}: expected at least one answer.")
     return Baselines(answerers, features, rows)
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
 from zaowu.batching.batch import collate
 from zaowu.batching.order import predict_batches
-from zaowu.inputs import Item
+from zaowu.inputs import Inputs, Item
 from zaowu.model import Model
 from zaowu.progress import Bar
 
 
 def predict(
-    model: Model, source: Any, items: Sequence[Item], *, num_records: int, label: str = "predicting"
+    model: Model, source: Inputs, items: Sequence[Item], *, num_records: int, label: str = "predicting"
 ) -> dict[str, np.ndarray]:
     """The model's outputs for each record by target, (N, C) float32: the mean over the windows of a long one.
 
-    source: the `Input` that made `items`. A record without an item gets zeros.
+    source: the `Inputs` that made `items`. A record without an item gets zeros.
     """
     device = next(model.parameters()).device
     was_training = model.training
@@ -32,7 +31,8 @@ def predict(
     with torch.inference_mode(not model.is_sharded), torch.no_grad(), Bar(label, float(lengths.sum())) as bar:
         for index in predict_batches(lengths):
             chosen = [items[i] for i in index]
-            batch = collate(source.kind, [item.features for item in chosen], source.specs).to(device)
+            rows = [source.features(item) for item in chosen]
+            batch = collate(rows, source.specs, numbered=source.numbered).to(device)
             shares = np.array([item.share for item in chosen], np.float32)[:, None]
             records = [item.record for item in chosen]
             for name, raw in model(batch).items():

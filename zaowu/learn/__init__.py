@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from zaowu import bases, targets
 from zaowu.config import FitConfig, ModelConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.evaluate.predict import predict
-from zaowu.inputs import text
+from zaowu.inputs import Inputs, check_settings, find, grouped, modality, text
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records.records import Records
@@ -41,21 +41,20 @@ class Learned:
     """
 
     model: Model
-    source: text.Input
+    source: Inputs
     targets: dict[str, Any]
     training: Training
     config: TrainConfig
     model_type: str
     num_pieces_before: int
-    lengths: text.Lengths
+    lengths: text.Lengths | None
     threads: int
     predict_rows_per_s: float | None = None
 
     def outputs(self, records: Records, *, label: str = "predicting") -> dict[str, np.ndarray]:
         """Target column -> raw outputs, (N, ...), of each record."""
-        values = [records.values(name) for name in self.source.columns]
         start = time.monotonic()
-        items = self.source.features(*values)
+        items = self.source.items(records.inputs)
         outputs = predict(self.model, self.source, items, num_records=len(records), label=label)
         self.predict_rows_per_s = len(records) / max(1e-9, time.monotonic() - start)
         return outputs
@@ -84,7 +83,7 @@ class Ready:
 
     records: Records
     valid: Records | None
-    source: text.Input
+    source: Inputs
     targets: dict[str, Any]
     config: ModelConfig
     settings: TrainConfig
@@ -92,20 +91,22 @@ class Ready:
     kept: np.ndarray | None
     part: Part
     validation: Part | None
-    lengths: text.Lengths
+    lengths: text.Lengths | None
 
     @property
     def num_pieces_before(self) -> int:
-        """Pieces of the base's vocabulary before trimming."""
-        return self.base.facts["vocab_size"] if self.base else self.source.codec.num_pieces
+        """Pieces of the base's vocabulary before trimming; 0 where no text is read."""
+        if self.source.text is None:
+            return 0
+        return self.base.facts["vocab_size"] if self.base else self.source.text.codec.num_pieces
 
     def new_model(self) -> Model:
         """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
-        return Model({self.source.kind: self.source}, self.targets, self.config)
+        return Model(self.source.groups, self.targets, self.config)
 
     def model(self) -> Model:
         """The model before its first step, on its device."""
-        return begun(self.new_model(), self.source, self.settings, base=self.base, kept=self.kept)
+        return begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept)
 
     def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
         """Trains; then the targets are tuned on the validation records."""
@@ -147,31 +148,29 @@ def learn(
 
 def make_ready(records: Records, valid: Records | None, config: FitConfig, *, known: Records | None = None) -> Ready:
     """All of `learn` that comes before the first weight. From here on torch works with the threads of the config."""
-    columns = [column.name for column in records.schema.inputs]
-    values = [records.values(name) for name in columns]
-    folder = None if config.text.base == "none" else bases.resolve(config.text.base)
+    kinds = {column.name: column.kind for column in records.schema.inputs}
+    groups = grouped(list(kinds.items()))
+    check_settings(kinds, config.data.column_settings)
+    folder = bases.resolve(config.text.base) if "text" in groups and config.text.base != "none" else None
     settings = rule.fill(config.train, num_records=len(records), from_base=folder is not None)
     choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
     base = None if folder is None else read_base(folder)
-    trunk = base.trunk if base else rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
-    positions = trunk.positions
-    most = positions.max_positions if positions.kind == "learned" else min(DEFAULT_TOKENS, positions.max_positions)
-    source, kept = text.Input.fit(
-        columns,
-        values,
-        base=folder,
-        trim=config.text.trim_vocab,
-        max_tokens=min(config.text.max_tokens or most, most),
-        long=config.text.long,
-        num_pieces=config.text.num_pieces,
+    source, kept = _fit_inputs(groups, records, config, base=base, seed=settings.seed)
+    trunk = (
+        base.trunk if base else rule.from_scratch(config.text.size, max_positions=max(DEFAULT_TOKENS, source.max_place))
     )
+    if base and source.max_place > trunk.positions.max_positions:
+        raise UserError(
+            f"{folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
+            f"{source.max_place}. Fit with --base none."
+        )
     answers = fit_targets(records, settings, known=known)
     part = _part(source, records, answers, training=True)
-    lengths = source.lengths(part.items, len(records))
-    if lengths.over:
+    lengths = source.alone.lengths(part.items, len(records)) if source.alone is source.text is not None else None
+    if lengths is not None and lengths.over:
         treatment = "read in windows, averaged" if lengths.long == "window" else "cut there"
         note(f"{lengths.over} of {len(records)} texts are longer than {lengths.limit} tokens: {treatment}.")
     return Ready(
@@ -243,14 +242,16 @@ class Base:
 
 
 def begun(
-    model: Model, source: text.Input, settings: TrainConfig, *, base: Base | None, kept: np.ndarray | None
+    model: Model, source: text.Input | None, settings: TrainConfig, *, base: Base | None, kept: np.ndarray | None
 ) -> Model:
     """`model` with the weights of its first step: fresh ones, and over them those of the base; on its device.
 
-    kept: as in `Base.load`. What is divided among ranks stays where it is: it may be larger than a device.
+    source: its texts, which a base of texts needs. kept: as in `Base.load`. What is divided among ranks stays where it
+    is: it may be larger than a device.
     """
     model.initialise(settings.seed)
     if base is not None:
+        assert source is not None
         base.load(model, source, kept)
     if settings.engine.shard and current().world > 1:
         return model
@@ -300,9 +301,40 @@ def choose_device(name: str) -> torch.device:
     raise UserError(f"--device: expected auto, cpu or cuda, got '{shorten(name)}'.{nearest(name, DEVICES)}")
 
 
-def _part(source: text.Input, records: Records, names: Iterable[str], *, training: bool = False) -> Part:
+def _fit_inputs(
+    groups: Mapping[str, Sequence[str]], records: Records, config: FitConfig, *, base: Base | None, seed: int
+) -> tuple[Inputs, np.ndarray | None]:
+    """Every group's `Input`, fitted on training values; and the rows of the base's token table that stay (or None)."""
+    kinds = {column.name: column.kind for column in records.schema.inputs}
+    found: dict[str, Any] = {}
+    kept = None
+    for group, columns in groups.items():
+        values = [records.values(name) for name in columns]
+        if group == "text":
+            positions = None if base is None else base.trunk.positions
+            most = DEFAULT_TOKENS
+            if positions is not None:
+                most = positions.max_positions if positions.kind == "learned" else min(most, positions.max_positions)
+            found[group], kept = text.Input.fit(
+                columns,
+                values,
+                base=None if base is None else base.folder,
+                trim=config.text.trim_vocab,
+                max_tokens=min(config.text.max_tokens or most, most),
+                long=config.text.long,
+                num_pieces=config.text.num_pieces,
+            )
+        else:
+            own = {name: kinds[name] for name in columns}
+            said = {name: config.data.column_settings.get(name, {}) for name in columns}
+            module = find(modality(kinds[columns[0]]), where="fit")
+            found[group] = module.Input.fit(columns, values, settings=said, seed=seed, kinds=own)
+    return Inputs(found), kept
+
+
+def _part(source: Inputs, records: Records, names: Iterable[str], *, training: bool = False) -> Part:
     return Part(
-        items=source.features(*(records.values(name) for name in source.columns), training=training),
+        items=source.items(records.inputs, training=training),
         labels={name: records.values(name) for name in names},
         ids=records.ids,
         weights=records.weights,

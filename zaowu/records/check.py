@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,9 +14,12 @@ from zaowu.errors import UserError, nearest, shorten
 from zaowu.records import bad_rows, numbers
 from zaowu.records.facts import as_strings
 from zaowu.records.identity import content_ids
-from zaowu.records.records import BadRow, Records, Schema, Table
+from zaowu.records.records import BadRow, Cleaned, Column, Records, Schema, Table
+
+Cleaner = Callable[[pl.Series, Path | None], Cleaned]
 
 NO_TEXT = "expected a text, got nothing"
+NOTHING = "expected something to learn from, got nothing"
 NO_LABEL = "expected a label, got nothing"
 NO_NUMBER = "expected a number, got none"
 NO_WEIGHT = "expected a weight from 0, got none"
@@ -30,6 +36,7 @@ def clean(
     need_target: bool = True,
     min_classes: int = 2,
     is_portion: bool = False,
+    cleaners: Mapping[str, Cleaner] | None = None,
 ) -> Records:
     """The usable records of `table`, with the schema's columns only.
 
@@ -37,7 +44,7 @@ def clean(
     stop with a UserError that names them ("stop"). need_target: without it the targets' columns may be absent and
     their values missing (null). min_classes: different labels that there must be; 1 for a file to be scored.
     With several targets a record needs a label for one of them. is_portion: of a larger table, and may hold no usable
-    row.
+    row. cleaners: kind of input -> how its columns are made usable; those of other kinds are text.
 
     Labels lose white space at their ends and become NFC; numbers are read as people write them; nothing else about
     them is changed.
@@ -47,11 +54,8 @@ def clean(
     frame = _selected(table, schema, need_target=need_target)
     targets = [column for column in schema.targets if column.name in frame.columns]
     notes: list[str] = []
-    blank = np.ones(frame.height, bool)
-    for column in schema.inputs:
-        texts = frame.get_column(column.name).fill_null("")
-        frame = frame.with_columns(texts)
-        blank &= texts.str.contains(BLANK).to_numpy()
+    usable = clean_inputs(frame, schema, table.folder, cleaners or {})
+    frame, blank, problems = frame.with_columns(usable.values), usable.blank, usable.problems
     unlabelled = np.full(frame.height, bool(targets) and need_target)
     for column in targets:
         labels, told = _clean_labels(frame.get_column(column.name), column.kind)
@@ -59,12 +63,13 @@ def clean(
         notes += told
         unlabelled &= labels.is_null().to_numpy()
     weights, weightless = _weights(frame, schema)
-    unusable = _bad_rows(table, blank, unlabelled, weightless, schema)
+    broken = np.isin(np.arange(frame.height), list(problems))
+    unusable = _bad_rows(table, blank, unlabelled, weightless, schema, problems)
     if unusable and on_bad_row == "stop":
         raise bad_rows.refusal(unusable)
-    keep = ~(blank | unlabelled | weightless)
+    keep = ~(blank | unlabelled | weightless | broken)
     if not keep.any() and not is_portion:
-        raise UserError(_nothing_left(table, blank, unlabelled, weightless, schema))
+        raise UserError(_nothing_left(table, blank, unlabelled, weightless, schema, unusable))
     frame = frame.filter(keep)
     for column in targets if need_target and not is_portion else ():
         labels = frame.get_column(column.name).drop_nulls()
@@ -73,7 +78,8 @@ def clean(
             raise UserError(f"{table.source}, column '{column.name}': expected {what}, got none.")
         if column.kind == "category":
             _check_classes(labels, table, schema, min_classes)
-    ids = content_ids([frame.get_column(column.name) for column in schema.inputs])
+    kept = np.flatnonzero(keep).tolist()
+    ids = content_ids([[own[row] or "" for row in kept] for own in usable.contents])
     return Records(
         frame=frame,
         rows=table.rows[keep],
@@ -93,12 +99,63 @@ def _selected(table: Table, schema: Schema, *, need_target: bool) -> pl.DataFram
     for column in schema.columns:
         if column.name in table.frame.columns:
             series = table.frame.get_column(column.name)
-            found.append(series if column.role == "ignored" else as_strings(series))
+            found.append(series if column.role == "ignored" or _is_raw(series, column) else as_strings(series))
         elif column.role == "input" or (column.role == "target" and need_target):
             hint = nearest(column.name, table.frame.columns)
             hint = hint or f" Its columns are {shorten(', '.join(table.frame.columns), 200)}."
             raise UserError(f"{table.source}: there is no column '{shorten(column.name)}', the {column.role}.{hint}")
     return pl.DataFrame(found)
+
+
+@dataclass(frozen=True)
+class UsableInputs:
+    """The input columns of N rows made usable. contents: of each column (N,). blank: (N,) rows that hold nothing.
+
+    problems: row -> the column of it that cannot be used, and why.
+    """
+
+    values: list[pl.Series]
+    contents: list[Sequence[str | None]]
+    blank: np.ndarray
+    problems: dict[int, tuple[Column, str]]
+
+
+def clean_inputs(
+    frame: pl.DataFrame, schema: Schema, folder: Path | None, cleaners: Mapping[str, Cleaner]
+) -> UsableInputs:
+    """What the model can be given of each row. folder: where paths begin. A column of no known kind is text."""
+    values, contents, problems = [], [], dict[int, tuple[Column, str]]()
+    blank = np.ones(frame.height, bool)
+    for column in schema.inputs:
+        series = frame.get_column(column.name)
+        cleaned = cleaners.get(column.kind, clean_text)(
+            series if _is_raw(series, column) else as_strings(series), folder
+        )
+        values.append(cleaned.values.alias(column.name))
+        contents.append(cleaned.contents)
+        blank &= np.fromiter((content is None for content in cleaned.contents), bool, frame.height)
+        problems = {row: (column, problem) for row, problem in cleaned.problems.items()} | problems
+    return UsableInputs(values, contents, blank, problems)
+
+
+def _is_raw(series: pl.Series, column: Column) -> bool:
+    """Whether it is the input's own affair what stands in the cells: bytes, arrays, objects."""
+    is_other = series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object)
+    return is_other and column.role == "input" and column.kind not in ("text", "category")
+
+
+def clean_text(values: pl.Series, folder: Path | None = None) -> Cleaned:
+    """Words as they are; where nobody can see any, the content is missing and the value an empty string."""
+    texts = values.fill_null("")
+    blank = texts.str.contains(BLANK)
+    return Cleaned(texts, pl.select(pl.when(~blank).then(texts)).to_series().to_list())
+
+
+def clean_cells(values: pl.Series, folder: Path | None = None) -> Cleaned:
+    """The cells of a table: strings without white space at their ends, null where there is nothing."""
+    cells = values.str.strip_chars()
+    cells = pl.select(pl.when(~cells.str.contains(BLANK)).then(cells)).to_series()
+    return Cleaned(cells, cells.to_list())
 
 
 def _clean_labels(labels: pl.Series, kind: str) -> tuple[pl.Series, list[str]]:
@@ -129,25 +186,41 @@ def _weights(frame: pl.DataFrame, schema: Schema) -> tuple[np.ndarray | None, np
 
 
 def _bad_rows(
-    table: Table, blank: np.ndarray, unlabelled: np.ndarray, weightless: np.ndarray, schema: Schema
+    table: Table,
+    blank: np.ndarray,
+    unlabelled: np.ndarray,
+    weightless: np.ndarray,
+    schema: Schema,
+    problems: Mapping[int, tuple[Column, str]],
 ) -> list[BadRow]:
-    """Rows without any text, with a text but no label, or with neither fault but no weight, in their order."""
+    """Rows with an input that cannot be read, without any, with one but no label, or with no fault but no weight."""
+    nothing = NO_TEXT if all(column.kind == "text" for column in schema.inputs) else NOTHING
     text = ", ".join(column.name for column in schema.inputs)
     label = ", ".join(column.name for column in schema.targets) or None
     is_number = all(column.kind == "number" for column in schema.targets)
     weight = next((column.name for column in schema.named("weight")), None)
     found = []
-    for k in np.flatnonzero(blank | unlabelled | weightless):
-        column, problem = (text, NO_TEXT) if blank[k] else (label, NO_NUMBER if is_number else NO_LABEL)
-        if not blank[k] and not unlabelled[k]:
+    broken = np.isin(np.arange(len(blank)), list(problems))
+    for k in np.flatnonzero(blank | unlabelled | weightless | broken).tolist():
+        column, problem = (text, nothing) if blank[k] else (label, NO_NUMBER if is_number else NO_LABEL)
+        if k in problems:
+            column, problem = problems[k][0].name, problems[k][1]
+        elif not blank[k] and not unlabelled[k]:
             column, problem = weight, NO_WEIGHT
         found.append(BadRow(table.source, int(table.rows[k]), column, problem))
     return found
 
 
 def _nothing_left(
-    table: Table, blank: np.ndarray, unlabelled: np.ndarray, weightless: np.ndarray, schema: Schema
+    table: Table,
+    blank: np.ndarray,
+    unlabelled: np.ndarray,
+    weightless: np.ndarray,
+    schema: Schema,
+    unusable: Sequence[BadRow],
 ) -> str:
+    if all(bad.problem not in (NO_TEXT, NO_LABEL, NO_NUMBER, NO_WEIGHT) for bad in unusable):
+        return f"{table.source}: none of the {len(blank):,} rows can be used. The first: {unusable[0]}."
     texts = " and ".join(f"'{column.name}'" for column in schema.inputs)
     names = ", ".join(f"'{column.name}'" for column in schema.targets)
     what = "number" if all(column.kind == "number" for column in schema.targets) else "label"

@@ -12,7 +12,7 @@ import numpy as np
 from zaowu.config import DataConfig
 from zaowu.errors import UserError
 from zaowu.records import schema as schemas
-from zaowu.records.check import clean
+from zaowu.records.check import Cleaner, clean
 from zaowu.records.read import read
 from zaowu.records.records import Records, Schema, Table
 from zaowu.records.schema import Guesser
@@ -47,7 +47,12 @@ class Prepared:
 
 
 def prepare(
-    source: Any, data: DataConfig, *, guessers: Mapping[str, Guesser], cross_validate_below: int = 1000
+    source: Any,
+    data: DataConfig,
+    *,
+    guessers: Mapping[str, Guesser],
+    cleaners: Mapping[str, Cleaner] | None = None,
+    cross_validate_below: int = 1000,
 ) -> Prepared:
     """Reads, guesses, cleans and splits. Below `cross_validate_below` records, and without a test file, all of them
     train the final model and the score comes from folds. Raises UserError for whatever cannot be used."""
@@ -62,9 +67,9 @@ def prepare(
         slices=data.slices,
         weight=data.weight,
     )
-    whole = clean(table, schema, on_bad_row=data.on_bad_row)
-    test = _other(data.test, whole, data) if data.test else None
-    valid = _other(data.valid, whole, data) if data.valid else None
+    whole = clean(table, schema, on_bad_row=data.on_bad_row, cleaners=cleaners)
+    test = _other(data.test, whole, data, cleaners) if data.test else None
+    valid = _other(data.valid, whole, data, cleaners) if data.valid else None
     prepared = partial(Prepared, table=table, schema=schema, whole=whole)
     if test is None and valid is None and len(whole) < cross_validate_below:
         places = folds(whole, NUM_FOLDS)
@@ -96,7 +101,7 @@ def prepare(
     )
 
 
-def _other(path: str, whole: Records, data: DataConfig) -> Records:
+def _other(path: str, whole: Records, data: DataConfig, cleaners: Mapping[str, Cleaner] | None) -> Records:
     """A validation or test file, read as the main source was; labels that training never saw are kept."""
     wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.targets)}
     table = read(path, on_bad_row=data.on_bad_row, expect=wanted)
@@ -106,4 +111,4 @@ def _other(path: str, whole: Records, data: DataConfig) -> Records:
             f"{table.source}: expected the columns of {whole.source}, '{sorted(missing)[0]}' is missing; "
             f"it has {', '.join(table.frame.columns)}."
         )
-    return clean(table, whole.schema, on_bad_row=data.on_bad_row, min_classes=1)
+    return clean(table, whole.schema, on_bad_row=data.on_bad_row, min_classes=1, cleaners=cleaners)

@@ -60,12 +60,12 @@ def _read_path(path: Path, expect: Collection[str]) -> Table:
     try:
         path, part = part_of(path)
         if path.is_dir():
-            return labels.read_folder(path, source=str(path))
+            return replace(labels.read_folder(path, source=str(path)), folder=path.absolute())
         if not path.exists():
             raise UserError(f"{path}: there is no such file.{_nearest_path(path)}")
         if not path.is_file():
             raise UserError(f"{path}: expected a file or a folder, got something else.")
-        return _read_file(path, str(path), part, expect)
+        return replace(_read_file(path, str(path), part, expect), folder=path.absolute().parent)
     except PermissionError as error:
         raise UserError(f"{error.filename or path}: not allowed to read it. Change its permissions.") from error
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,7 @@ class Table:
 
     frame: columns are strings unless the file itself has types (Parquet, JSON lines, frames).
     rows: (N,) int64, each record's row number in the source, as a person counts.
+    folder: where the paths in its cells begin; None for what is in memory.
     """
 
     frame: pl.DataFrame
@@ -36,19 +38,21 @@ class Table:
     source: str
     notes: tuple[str, ...] = ()  # what reading had to decide: encoding, separator, no header
     bad_rows: tuple[BadRow, ...] = ()
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """One column made usable by its modality.
+    """One input column made usable.
 
-    values: String or Binary; null = missing. contents: what makes a value equal to another: the normalised text, or
-    the digest of a file's contents. problems: row -> "expected ..., got ...".
+    values: strings, or bytes; null where nothing usable stands. contents: (N,) what makes a value equal to another:
+    its words, or a digest of the file that it names; None where it is missing. problems: row -> what is wrong with
+    something that is there ("expected an image, got a text").
     """
 
     values: pl.Series
-    contents: Sequence[str | bytes | None]
-    problems: dict[int, str]
+    contents: Sequence[str | None]
+    problems: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,8 @@ class Schema:
 class Records:
     """Usable records, column by column; row i of every column is record i.
 
-    frame: the schema's columns; texts are strings without nulls. A target is a string, a number as Float64; it is
-    null where a record has another target's label only, and may be absent.
+    frame: the schema's columns; texts are strings without nulls, other inputs as their kind has cleaned them. A target
+    is a string, a number as Float64; it is null where a record has another target's label only, and may be absent.
     rows: (N,) int64, row numbers in the source. source: its name, for messages.
     ids: (N,) uint64, hash of the normalised inputs: equal content has equal ids. All chance hangs on it.
     groups: (N,) uint64, hash of the group column, or `ids` where there is none. Equal groups stay on one side.
@@ -111,6 +115,11 @@ class Records:
     def values(self, name: str) -> list:
         """One column as a Python list."""
         return self.frame.get_column(name).to_list()
+
+    @property
+    def inputs(self) -> dict[str, list]:
+        """Input column -> its N values."""
+        return {column.name: self.values(column.name) for column in self.schema.inputs}
 
     def take(self, index: np.ndarray) -> Records:
         """The records at `index` (integers or a boolean mask), in that order."""

@@ -19,6 +19,7 @@ from zaowu.records.facts import Facts, as_strings
 from zaowu.records.records import Column, Schema, Table
 
 Guesser = Callable[[pl.Series], str | None]
+LAST = "text"  # is asked when nothing else knows a column; the other kinds are strict, and asked first
 ROLES = ("input", "target", "weight", "group", "slice", "ignored")
 _NUMBER = r"^[-+]?(\d+|\d{1,3}(,\d{3})+)?(\.\d+)?([eE][-+]?\d+)?%?$"
 _DATE = r"^(\d{2,4}[-/年]\d{1,2}([-/月]\d{1,4}日?)?|\d{1,4}\.\d{1,2}\.\d{1,4})([T ]\d{1,2}:\d{2}.*)?$"
@@ -67,10 +68,10 @@ def guess(
     for name in ignore:
         chosen[name] = Column(name, "ignored", kinds[name][0], "named to be ignored")
     found = [chosen.get(name) or _column(name, *kinds[name], guessers) for name in facts]
-    if not any(column.role == "input" for column in found):
+    if not any(column.role == "input" and column.kind != "category" for column in found):
         # In a small table texts may be few enough to look like categories.
         found = [
-            _repeated_input(facts[column.name], guessers) or column if column.name not in chosen else column
+            _repeated_text(facts[column.name], guessers) or column if column.name not in chosen else column
             for column in found
         ]
     if not any(column.role == "input" for column in found):
@@ -122,6 +123,9 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
     dtype = fact.series.dtype
     if not total:
         return "empty", "no values"
+    for kind, guesser in guessers.items():
+        if kind != LAST and (reason := guesser(fact.series)):
+            return kind, reason
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         return "other", "neither text nor a number"
     if dtype.is_temporal() or fact.share(_DATE) >= 0.95:
@@ -141,9 +145,8 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
     is_short = float(fact.sample.str.len_chars().median() or 0) <= 24  # type: ignore[arg-type]
     if is_short and different * 2 <= total and different <= max(MAX_CLASSES, total // 20):
         return "category", f"{different:,} different short {'value' if different == 1 else 'values'}"
-    for kind, guesser in guessers.items():
-        if reason := guesser(fact.series):
-            return kind, reason
+    if LAST in guessers and (reason := guessers[LAST](fact.series)):
+        return LAST, reason
     return "other", "neither text nor anything else that is known"
 
 
@@ -157,11 +160,9 @@ def _column(name: str, kind: str, reason: str, guessers: Mapping[str, Guesser]) 
     return Column(name, "input" if kind in guessers else "ignored", kind, reason)
 
 
-def _repeated_input(fact: Facts, guessers: Mapping[str, Guesser]) -> Column | None:
-    for kind, guesser in guessers.items():
-        if reason := guesser(fact.series):
-            return Column(fact.name, "input", kind, reason)
-    return None
+def _repeated_text(fact: Facts, guessers: Mapping[str, Guesser]) -> Column | None:
+    reason = guessers[LAST](fact.series) if LAST in guessers else None
+    return None if reason is None else Column(fact.name, "input", LAST, reason)
 
 
 def _no_input(table: Table, found: Iterable[Column], guessers: Mapping[str, Guesser]) -> str:
@@ -193,18 +194,25 @@ def parse_column(option: str) -> tuple[str, dict[str, str]]:
     return shape[1].strip(), settings
 
 
-def column_kinds(columns: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """name -> kind, from such a mapping or from `title:kind=text` options. Raises UserError."""
-    if isinstance(columns, Mapping):
-        return dict(columns)
+def column_choices(columns: Mapping[str, Any] | Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What is said of columns -> `columns`, name -> kind, and `column_settings`, name -> its other settings.
+
+    columns: name -> kind, or name -> settings, or `photo:kind=image,stem=patch` options. Raises UserError.
+    """
+    given = list(columns.items()) if isinstance(columns, Mapping) else [parse_column(option) for option in columns]
     kinds: dict[str, str] = {}
-    for name, settings in map(parse_column, columns):
-        if set(settings) != {"kind"}:
-            raise UserError(f"--column {shorten(name)}: expected kind=..., got {', '.join(sorted(settings))}.")
-        if name in kinds:
+    others: dict[str, dict[str, str]] = {}
+    for name, said in given:
+        settings = {"kind": said} if isinstance(said, str) else said
+        if name in kinds or name in others:
             raise UserError(f"--column {shorten(name)} is given twice.")
-        kinds[name] = settings["kind"]
-    return kinds
+        if not isinstance(settings, Mapping) or not settings:
+            raise UserError(f"--column {shorten(name)}: expected a kind or settings, got {shorten(said)}.")
+        if "kind" in settings:
+            kinds[name] = str(settings["kind"])
+        if rest := {key: str(value) for key, value in settings.items() if key != "kind"}:
+            others[name] = rest
+    return {"columns": kinds, "column_settings": others}
 
 
 def to_plain(schema: Schema) -> list[dict[str, str]]:

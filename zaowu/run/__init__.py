@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ from zaowu.errors import UserError, nearest
 from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import Evaluation, compare, evaluate
 from zaowu.evaluate.predict import predict
-from zaowu.inputs import text
+from zaowu.inputs import Inputs, cleaners
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records import check, read
-from zaowu.records.facts import as_strings
 from zaowu.records.records import Records, Schema, Table
 from zaowu.records.stream import is_large
 from zaowu.report.content import ReportContent
 from zaowu.report.verdict import verdicts
 from zaowu.targets import Prediction, Score, joined, labelled
 
+NUM_NAMED = 5  # rows that could not be read
 MANY_UNKNOWN = 0.05  # share of a text that the vocabulary may not know before a person is told
 
 
@@ -156,7 +156,7 @@ class Run:
     """
 
     schema: Schema
-    source: text.Input
+    source: Inputs
     targets: dict[str, Any]
     model: Model
     model_type: str
@@ -175,13 +175,15 @@ class Run:
         """
         table = _as_table(data, self.source.columns, expect=self.expected)
         frame = self._columns(table)
-        values = [as_strings(frame.get_column(name)).fill_null("").to_list() for name in self.source.columns]
-        predictions, warnings = self._predict(values)
-        empty = sum(not any(words.strip() for words in row) for row in zip(*values, strict=True))
-        if empty:
-            warnings.append(f"{empty} of {frame.height} texts are empty: what is said of them means nothing.")
-        texts = [" | ".join(row) for row in zip(*values, strict=True)]
-        return Predicted(table.frame, texts, predictions, tuple(warnings))
+        usable = check.clean_inputs(frame, self.schema, table.folder, cleaners())
+        values = {series.name: series.to_list() for series in usable.values}
+        outputs, warnings = self._outputs(values)
+        for row, (column, problem) in list(usable.problems.items())[:NUM_NAMED]:
+            warnings.append(f"row {table.rows[row]}, column '{column.name}': {problem}; taken as missing.")
+        if empty := int(usable.blank.sum()):
+            what = "texts" if self.source.alone is self.source.text else "rows"
+            warnings.append(f"{empty} of {frame.height} {what} are empty: what is said of them means nothing.")
+        return Predicted(table.frame, self.source.words(values), self.model.decode(outputs), tuple(warnings))
 
     def evaluate(self, data: Any, *, on_bad_row: str | None = None, out: Path | None = None) -> Evaluated:
         """Scores on labelled rows. Labels that training never saw count as wrong and are named.
@@ -214,7 +216,14 @@ class Run:
                     f"got {', '.join(names)}.{nearest(column, names)}"
                 )
         table = replace(table, frame=self._columns(table))
-        return check.clean(table, self.schema, on_bad_row=on_bad_row, min_classes=1, is_portion=is_portion)
+        return check.clean(
+            table,
+            self.schema,
+            on_bad_row=on_bad_row,
+            min_classes=1,
+            is_portion=is_portion,
+            cleaners=cleaners(),
+        )
 
     def score(self, records: Records) -> Evaluated:
         """As `evaluate`, on records that are clean already."""
@@ -223,21 +232,19 @@ class Run:
 
     def answer(self, records: Records) -> Answers:
         """What the model and the cheap method say of the records, undecoded, beside the labels."""
-        values = [records.values(name) for name in self.source.columns]
+        values = records.inputs
         outputs, warnings = self._outputs(values)
-        texts = dict(zip(self.source.columns, values, strict=True))
         return Answers(
             labels={name: records.values(name) for name in self.targets},
             outputs=outputs,
-            linear=self.baselines.outputs(texts) if self.baselines else {},
+            linear=self.baselines.outputs(values) if self.baselines else {},
             skipped=len(records.skipped),
             warnings=tuple(warnings),
         )
 
     def predicted(self, records: Records, answers: Answers) -> Predicted:
         """The records with what was answered."""
-        values = [records.values(name) for name in self.source.columns]
-        texts = [" | ".join(row) for row in zip(*values, strict=True)]
+        texts = self.source.words(records.inputs)
         return Predicted(records.frame, texts, self.model.decode(answers.outputs), answers.warnings)
 
     def judge(self, parts: Sequence[Answers]) -> Evaluated:
@@ -298,16 +305,15 @@ class Run:
         """Columns that a file for this model should have."""
         return (*self.source.columns, *self.targets)
 
-    def _predict(self, values: Sequence[list[str]]) -> tuple[dict[str, Any], list[str]]:
-        outputs, warnings = self._outputs(values)
-        return self.model.decode(outputs), warnings
-
-    def _outputs(self, values: Sequence[list[str]]) -> tuple[dict[str, np.ndarray], list[str]]:
-        items = self.source.features(*values)
-        num = len(values[0])
+    def _outputs(self, values: Mapping[str, Sequence[Any]]) -> tuple[dict[str, np.ndarray], list[str]]:
+        items = self.source.items(values)
+        num = len(values[self.source.columns[0]])
         outputs = predict(self.model, self.source, items, num_records=num)
+        if self.source.text is None:
+            return outputs, []
         warnings = []
-        strange = int((self.source.unknown_shares(items, num) > MANY_UNKNOWN).sum())
+        texts = items if self.source.alone is not None else [item.items[0] for item in items if item.items[0]]
+        strange = int((self.source.text.unknown_shares(texts, num) > MANY_UNKNOWN).sum())
         if strange:
             warnings.append(
                 f"{strange} of {num} texts hold over {MANY_UNKNOWN:.0%} pieces that the vocabulary of this model "

@@ -119,7 +119,7 @@ def _content(
     folder: Path,
 ) -> ReportContent:
     training = learned.training
-    base = None if run.config.text.base == "none" else bases.describe(run.config.text.base)
+    base = None if run.config.text.base == "none" or run.source.text is None else bases.describe(run.config.text.base)
     tensors = sum(p.numel() * p.element_size() for p in learned.model.parameters())
     return ReportContent(
         title=run.content.title,
@@ -137,11 +137,11 @@ def _content(
             {"side": side, "rows": len(part), "deviation": prepared.deviation.get(side)}
             for side, part in prepared.parts.items()
         ],
-        lengths=asdict(learned.lengths),
-        unknown_share=learned.lengths.unknown_share,
+        lengths=None if learned.lengths is None else asdict(learned.lengths),
+        unknown_share=None if learned.lengths is None else learned.lengths.unknown_share,
         base=base["name"] if base else "",
         licence=base["licence"] if base else "",
-        num_pieces=run.source.codec.num_pieces,
+        num_pieces=run.source.text.codec.num_pieces if run.source.text else None,
         num_pieces_before=learned.num_pieces_before,
         num_parameters=learned.model.num_parameters,
         history=[asdict(point) for point in training.history],
@@ -164,7 +164,7 @@ def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerCo
         return AnswerContent(target=name, kind=target.name)
     records, prediction = scored.records.take(rows), scored.predictions[name].take(rows)
     labels = records.values(name)
-    texts = [" | ".join(row) for row in zip(*(records.values(column) for column in run.source.columns), strict=True)]
+    texts = run.source.words(records.inputs)
     judged = judge(target, prediction, {method: found.take(rows) for method, found in scored.baselines[name].items()},
                    labels)  # fmt: skip
     copies = np.isin(records.ids, prepared.train.ids) if prepared.scored_on == "test file" else np.zeros(1, bool)

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from zaowu.config import FitConfig
 from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
+from zaowu.inputs import grouped
 from zaowu.learn import fit_targets, learn
 from zaowu.progress import note
 from zaowu.records.prepare import Prepared
@@ -104,7 +105,7 @@ def cross_validate(prepared: Prepared, config: FitConfig, *, kept: Kept) -> tupl
         for found, part in ((outputs, own), (truth, told)):
             for name, rows in part.items():
                 found.setdefault(name, np.zeros((len(whole), *rows.shape[1:]), rows.dtype))[places == number] = rows
-        beside.append(cheap_methods(train, None, config, known=whole).predict(inputs_of(held)))
+        beside.append(cheap_methods(train, None, config, known=whole).predict(held.inputs))
     order = np.argsort(np.concatenate([np.flatnonzero(places == number) for number in numbers]), kind="stable")
     ours = []
     for number in numbers:
@@ -126,12 +127,9 @@ def cheap_methods(
 ) -> Baselines:
     """Both baselines of every target, as they are fitted on the same rows as the model."""
     goals = fit_targets(train, config.train, known=known)
-    held = None if valid is None else (inputs_of(valid), labels_of(valid))
-    return fit_baselines(inputs_of(train), goals, labels_of(train), valid=held)
-
-
-def inputs_of(records: Records) -> dict[str, list[str]]:
-    return {column.name: records.values(column.name) for column in records.schema.inputs}
+    held = None if valid is None else (valid.inputs, labels_of(valid))
+    groups = grouped([(column.name, column.kind) for column in train.schema.inputs])
+    return fit_baselines(train.inputs, goals, labels_of(train), valid=held, groups=groups)
 
 
 def labels_of(records: Records) -> dict[str, list]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ from zaowu.config import FitConfig, ModelConfig, checked, from_plain
 from zaowu.errors import UserError, shorten
 from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import Evaluation
-from zaowu.inputs import text
+from zaowu.inputs import Inputs
 from zaowu.model import Model
 from zaowu.records import schema as schemas
 from zaowu.records.records import Schema
 from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
-from zaowu.run.save import TOKENS, TRUNK, token_facts
+from zaowu.run.save import OUR_TOKENS, TOKENS, TRUNK, in_trunk_folder, token_facts
 from zaowu.targets import find as find_target, load as load_target
 from zaowu.trunk import families, precision as precisions
 from zaowu.trunk.transformer.encoder import check
@@ -46,12 +46,10 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
         if part not in data:
             raise UserError(f"{where}: '{part}' is missing. Copy the folder again, or fit again.")
     schema = schemas.from_plain(data["schema"], f"{where}, 'schema'")
-    inputs, answers = data["inputs"], data["targets"]
-    if not isinstance(inputs, dict) or list(inputs) != [text.KIND]:
-        raise UserError(f"{where}, 'inputs': expected one group of kind {text.KIND}, got {shorten(inputs)}.")
+    answers = data["targets"]
     if not isinstance(answers, dict) or list(answers) != [column.name for column in schema.targets] or not answers:
         raise UserError(f"{where}, 'targets': expected one for each target column, got {shorten(answers)}.")
-    source = text.Input.from_state(inputs[text.KIND], folder, where=f"{where}, 'inputs'")
+    source = Inputs.from_state(data["inputs"], folder, where=f"{where}, 'inputs'")
     _check_columns(schema, source.columns, where=where)
     targets = {}
     for column in schema.targets:
@@ -60,7 +58,10 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
             raise UserError(f"{place}: expected an object of kind {column.kind}, got {shorten(target)}.")
         targets[column.name] = load_target(target["kind"], target.get("state"), where=place)
     config = from_plain(ModelConfig, data["model"], where=f"{where}, 'model'")
-    listed(data, *([] if config.head == "first" else [f"{TRUNK}/model.safetensors"]), folder=folder)
+    if config.head == "first" and source.alone is not source.text:
+        raise UserError(f"{where}, 'model': expected head mean for columns of several kinds, got first.")
+    in_trunk = config.head == "mean" and source.text is not None
+    listed(data, *([f"{TRUNK}/model.safetensors"] if in_trunk else []), folder=folder)
     model = _model(folder, data["model_type"], source, targets, config, where=where)
     precisions.use(model, dtype)
     baselines = None
@@ -71,7 +72,7 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
         baselines = Baselines.load(folder)
         ours = {name: (own.name, own.names) for name, own in targets.items()}
         theirs = {name: (own.plain.name, own.plain.names) for name, own in baselines.answerers.items()}
-        if ours != theirs or not set(baselines.features) <= set(source.columns):
+        if ours != theirs or not set(baselines.features.columns) <= set(source.columns):
             raise UserError(f"{folder / 'baseline.json'}: its targets or columns are not those of {where}.")
     return Run(
         schema=schema,
@@ -89,7 +90,7 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
 
 def _check_columns(schema: Schema, columns: Sequence[str], *, where: str) -> None:
     inputs = [column.name for column in schema.inputs]
-    if list(columns) != inputs:
+    if sorted(columns) != sorted(inputs):
         raise UserError(f"{where}, 'inputs': expected the columns {shorten(inputs)}, got {shorten(list(columns))}.")
 
 
@@ -114,38 +115,39 @@ def read_content(folder: Path) -> ReportContent:
 
 
 def _model(
-    folder: Path, model_type: Any, source: text.Input, targets: dict[str, Any], config: ModelConfig, *, where: str
+    folder: Path, model_type: Any, source: Inputs, targets: dict[str, Any], config: ModelConfig, *, where: str
 ) -> Model:
     """Built on the tensors of the files, so that no size in a config can allocate anything by itself."""
-    trunk = config.trunk
-    check(trunk, where=f"{where}, 'model'")
-    family = families.find(model_type, where=where)
-    facts = token_facts(source.codec.num_pieces, source.codec.pad_id, model_type)
-    family.write_config(trunk, facts, model_type=model_type)  # refuses what its files cannot hold
-    if source.max_tokens > trunk.positions.max_positions:
+    check(config.trunk, where=f"{where}, 'model'")
+    if source.max_place > config.trunk.positions.max_positions:
         raise UserError(
-            f"{where}, 'inputs': {source.max_tokens:,} tokens do not fit {trunk.positions.max_positions:,} positions."
+            f"{where}, 'inputs': {source.max_place:,} tokens do not fit "
+            f"{config.trunk.positions.max_positions:,} positions."
         )
-    first = config.head == "first"
-    width = sum(target.num_outputs for target in targets.values())
-    path = folder / "model.safetensors" if first else folder / TRUNK / "model.safetensors"
-    state = families.load_tensors(
-        path,
-        family.names(trunk, facts, classify=first),
-        config=trunk,
-        facts=facts,
-        num_classes=width if first else None,
-    )
-    state[f"embedders.{source.kind}.weight"] = state.pop(TOKENS)
-    if not first:
-        state |= _head(folder / "model.safetensors", (width, trunk.dim))
-    whole, start = {name: state.pop(f"head.{name}") for name in ("weight", "bias")}, 0
-    for place, target in enumerate(targets.values()):
-        end = start + target.num_outputs
-        state |= {f"heads.{place}.{name}": tensor[start:end] for name, tensor in whole.items()}
-        start = end
     with torch.device("meta"):
-        model = Model({source.kind: source}, targets, config)
+        model = Model(source.groups, targets, config)
+    path = folder / "model.safetensors"
+    if source.alone is None or source.text is None:
+        state: dict[str, Tensor] = {}
+        rest = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        if source.text is not None:
+            state, path = _published(folder, model_type, source, targets, config, where=where)
+            codec = source.text.codec
+            held = in_trunk_folder(model, model_type, token_facts(codec.num_pieces, codec.pad_id, model_type))
+            rest = {name: shape for name, shape in rest.items() if name not in held}
+        state |= _tensors(folder / "model.safetensors", rest)
+    else:
+        state, path = _published(folder, model_type, source, targets, config, where=where)
+        if config.head == "mean":
+            width = sum(target.num_outputs for target in targets.values())
+            shapes = {"linear.weight": (width, config.trunk.dim), "linear.bias": (width,)}
+            found = _tensors(folder / "model.safetensors", shapes)
+            state |= {name.replace("linear", "head"): tensor for name, tensor in found.items()}
+        whole, start = {name: state.pop(f"head.{name}") for name in ("weight", "bias")}, 0
+        for place, target in enumerate(targets.values()):
+            end = start + target.num_outputs
+            state |= {f"heads.{place}.{name}": tensor[start:end] for name, tensor in whole.items()}
+            start = end
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
@@ -153,15 +155,43 @@ def _model(
     return model.requires_grad_(False)
 
 
-def _head(path: Path, shape: tuple[int, int]) -> dict[str, Tensor]:
-    expected = {"linear.weight": [*shape], "linear.bias": [shape[0]]}
+def _published(
+    folder: Path, model_type: Any, source: Inputs, targets: dict[str, Any], config: ModelConfig, *, where: str
+) -> tuple[dict[str, Tensor], Path]:
+    """Trunk and token table, and with head first the last layer, from the file that other libraries open too."""
+    family, codec = families.find(model_type, where=where), source.text.codec
+    facts = token_facts(codec.num_pieces, codec.pad_id, model_type)
+    family.write_config(config.trunk, facts, model_type=model_type)  # refuses what its files cannot hold
+    first = config.head == "first"
+    path = folder / "model.safetensors" if first else folder / TRUNK / "model.safetensors"
+    state = families.load_tensors(
+        path,
+        family.names(config.trunk, facts, classify=first),
+        config=config.trunk,
+        facts=facts,
+        num_classes=sum(target.num_outputs for target in targets.values()) if first else None,
+    )
+    state[OUR_TOKENS] = state.pop(TOKENS)
+    return state, path
+
+
+def _tensors(path: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The tensors of a file that must hold these, float32, and nothing else."""
+    expected = {name: list(shape) for name, shape in shapes.items()}
     try:
         with safe_open(path, framework="pt") as file:
             pieces = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-            if {name: piece.get_shape() for name, piece in pieces.items()} != expected:
-                raise UserError(f"{path}: expected a last layer for {shape[0]} classes and width {shape[1]} alone.")
+            found = {name: piece.get_shape() for name, piece in pieces.items()}
+            if found != expected:
+                odd = next(
+                    iter(sorted(name for name in found.keys() | expected if found.get(name) != expected.get(name)))
+                )
+                raise UserError(
+                    f"{path}: expected '{shorten(odd)}' of {expected.get(odd, 'no')} numbers, got "
+                    f"{found.get(odd, 'none')}. Copy the folder again, or fit again."
+                )
             if any(piece.get_dtype() != "F32" for piece in pieces.values()):
                 raise UserError(f"{path}: expected numbers of kind F32.")
-            return {name.replace("linear", "head"): piece[:] for name, piece in pieces.items()}
+            return {name: piece[:] for name, piece in pieces.items()}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: this is not a whole safetensors file ({shorten(error, 200)}).") from None

@@ -24,23 +24,30 @@ from zaowu.run.folder import begin, seal, settle, write_json, writing
 from zaowu.trunk import families
 
 if TYPE_CHECKING:
+    from zaowu.model import Model
     from zaowu.run import Run
 
 TRUNK = "trunk"
 TOKENS = "embedder.tokens.weight"  # what a family calls the token table
+OUR_TOKENS = "embedders.text.weight"
 
 
 def save(run: Run, folder: Path, *, lang: str) -> Path:
     """Everything under a temporary name, the manifest last, then one rename."""
     with writing(folder):
         fresh = begin(folder)
-        run.source.codec.save(fresh)
+        words = run.source.text
+        if words is not None:
+            words.codec.save(fresh)
         if run.config.head == "first":
             _write_published(run, fresh, classify=True)
-        else:
+        elif words is not None:
             (fresh / TRUNK).mkdir(exist_ok=True)
             _write_published(run, fresh / TRUNK, classify=False)
-            run.source.codec.save(fresh / TRUNK)
+            words.codec.save(fresh / TRUNK)
+        if run.source.alone is None or words is None:
+            _write_rest(run, fresh)
+        elif run.config.head == "mean":
             _write_sentence_transformers(run, fresh)
         if run.baselines is not None:
             run.baselines.save(fresh)
@@ -58,7 +65,7 @@ def manifest(run: Run) -> dict[str, Any]:
     return {
         "model_type": run.model_type,
         "schema": schemas.to_plain(run.schema),
-        "inputs": {run.source.kind: run.source.state()},
+        "inputs": run.source.state(),
         "targets": {name: {"kind": target.name, "state": target.state()} for name, target in run.targets.items()},
         "model": to_plain(run.model.config),
         "config": to_plain(run.config),
@@ -75,7 +82,7 @@ def token_facts(num_pieces: int, pad_id: int, model_type: str) -> dict[str, int]
 
 def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
     """`config.json` and `model.safetensors` as the family's own library opens them."""
-    family, codec = families.find(run.model_type), run.source.codec
+    family, codec = families.find(run.model_type), run.source.text.codec
     facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
     trunk = run.model.config.trunk
     only = next(iter(run.targets.values())) if len(run.targets) == 1 else None
@@ -96,7 +103,7 @@ def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
 def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Our state under the names that families use: one token table, whichever input owns it, and one last layer."""
     return {
-        TOKENS if name.startswith("embedders.") else name: tensor for name, tensor in one_head(state).items()
+        TOKENS if name == OUR_TOKENS else name: tensor for name, tensor in one_head(state).items()
     }  # fmt: skip
 
 
@@ -109,6 +116,23 @@ def one_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
         f"head.{part}": torch.cat([state[f"heads.{place}.{part}"] for place in places]) for part in ("weight", "bias")
     }
     return {name: tensor for name, tensor in state.items() if not name.startswith("heads.")} | whole
+
+
+def in_trunk_folder(run_model: Model, model_type: str, facts: dict[str, int]) -> set[str]:
+    """Names of our tensors that the family's file holds."""
+    places = families.find(model_type).names(run_model.config.trunk, facts, classify=False).values()
+    return {OUR_TOKENS if name == TOKENS else name for place in places for name in place.names}
+
+
+def _write_rest(run: Run, folder: Path) -> None:
+    """Everything that is not in `trunk/`, under our own names: several groups of columns, or no text at all."""
+    state = run.model.state_dict()
+    if run.source.text is not None:
+        codec = run.source.text.codec
+        facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
+        held = in_trunk_folder(run.model, run.model_type, facts)
+        state = {name: tensor for name, tensor in state.items() if name not in held}
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
 
 
 def _write_sentence_transformers(run: Run, folder: Path) -> None:
@@ -124,7 +148,7 @@ def _write_sentence_transformers(run: Run, folder: Path) -> None:
             for i, (path, kind) in enumerate(modules)
         ],
     )
-    longest = {"max_seq_length": run.source.max_tokens, "do_lower_case": False}
+    longest = {"max_seq_length": run.source.text.max_tokens, "do_lower_case": False}
     write_json(folder / TRUNK / "sentence_bert_config.json", longest)
     (folder / "1_Pooling").mkdir(exist_ok=True)
     write_json(

@@ -13,7 +13,7 @@ from zaowu.batching.batch import Batch, collate
 from zaowu.batching.order import chance, train_batches
 from zaowu.config import TrainConfig
 from zaowu.evaluate.predict import predict
-from zaowu.inputs import Item
+from zaowu.inputs import Inputs, Item
 from zaowu.model import Model
 from zaowu.targets import answered, noise, rank
 from zaowu.train import loop
@@ -43,10 +43,10 @@ class Part:
 class LabelledFeed:
     """The records of a `Part` in batches of similar length.
 
-    source: the `Input` that made its items. targets: column -> its `Target`.
+    source: the `Inputs` that made its items. targets: column -> its `Target`.
     """
 
-    def __init__(self, source: Any, part: Part, targets: Mapping[str, Any], *, batch_size: int, seed: int) -> None:
+    def __init__(self, source: Inputs, part: Part, targets: Mapping[str, Any], *, batch_size: int, seed: int) -> None:
         self.source, self.part, self.batch_size, self.seed = source, part, batch_size, seed
         self.lengths = np.array([item.length for item in part.items])
         self.records = np.array([item.record for item in part.items])
@@ -76,16 +76,20 @@ class LabelledFeed:
         index = self.batches(epoch)[number]
         records = self.records[index]
         answers = {name: own[records] for name, own in self.answers.items()}
+        chances = chance(self.ids[index], seed=self.seed, epoch=epoch)
         batch = collate(
-            self.source.kind,
-            [self.part.items[i].features for i in index],
+            [
+                self.source.features(self.part.items[i], chance=own)
+                for i, own in zip(index, chances.tolist(), strict=True)
+            ],
             self.source.specs,
+            numbered=self.source.numbered,
             targets=answers,
             target_mask={name: answered(own) for name, own in answers.items()},
             weights=self.shares[index],
             index=records,
         )
-        batch.coins = torch.from_numpy(chance(self.ids[index], seed=self.seed, epoch=epoch).view(np.int64))
+        batch.coins = torch.from_numpy(chances.view(np.int64))
         return batch
 
     def named(self, epoch: int, number: int) -> str:
@@ -97,7 +101,7 @@ class LabelledFeed:
 class LabelledJudge:
     """The scores of a model on a `Part` that takes no part in training."""
 
-    source: Any
+    source: Inputs
     part: Part
 
     def __call__(self, model: Model) -> Judged:
@@ -131,7 +135,7 @@ def item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:
 
 def train(
     model: Model,
-    source: Any,
+    source: Inputs,
     part: Part,
     valid: Part | None,
     config: TrainConfig,
@@ -139,7 +143,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     label: str = "training",
 ) -> loop.Training:
-    """`loop.train` on `part`. source: the `Input` that made the items. valid: chooses the epoch; None: the last one."""
+    """`loop.train` on `part`. source: the `Inputs` that made the items. valid: chooses the epoch; None: the last."""
     assert config.batch_size
     feed = LabelledFeed(source, part, model.targets, batch_size=config.batch_size, seed=config.seed)
     judge = None if valid is None else LabelledJudge(source, valid)

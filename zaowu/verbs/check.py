@@ -78,7 +78,7 @@ def check(
     The files are read, understood and cleaned exactly as `fit` does; nothing is learned or written. Raises
     UserError for what `fit` would refuse.
     """
-    from zaowu.inputs import guessers
+    from zaowu.inputs import cleaners, guessers
 
     sources = {"train": path, "valid": valid, "test": test}
     parts: dict[str, Records] = {}
@@ -95,13 +95,13 @@ def check(
                     table,
                     guessers=guessers(),
                     target=(target,) if isinstance(target, str) else tuple(target or ()),
-                    columns=schemas.column_kinds(columns),
+                    columns=schemas.column_choices(columns)["columns"],
                     ignore=ignore,
                     group=group,
                 )
                 lines = schemas.describe(schema, table)
             min_classes = 2 if part == "train" else 1
-            parts[part] = clean(table, schema, on_bad_row=on_bad_row, min_classes=min_classes)
+            parts[part] = clean(table, schema, on_bad_row=on_bad_row, min_classes=min_classes, cleaners=cleaners())
             notes += [f"{table.source}: {text}" for text in table.notes]
         findings = find(parts)
     return CheckResult(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zaowu.errors import UserError, shorten
+from zaowu.inputs import cleaners
 from zaowu.learn import choose_device
 from zaowu.metrics import figures_interval, paired_interval
 from zaowu.progress import aligned, note, speaking
@@ -162,7 +163,7 @@ def _measured(
     table = read(data, on_bad_row=on_bad_row)
     cleaned, predictions, speeds = [], [], []
     for name, run in zip(names, runs, strict=True):
-        records = clean(table, run.schema, on_bad_row=on_bad_row, min_classes=1)
+        records = clean(table, run.schema, on_bad_row=on_bad_row, min_classes=1, cleaners=cleaners())
         note(f"{name}: predicting {len(records):,} rows.")
         start = time.monotonic()
         found = run.predict(records.frame)
@@ -214,12 +215,12 @@ def _compared(
     spread = np.ptp(np.stack(figures), axis=0)
     order = sorted(np.flatnonzero(differ).tolist(), key=lambda i: -spread[i])[:NUM_SHOWN]
     first = cleaned[0].take(np.searchsorted(cleaned[0].rows, rows))
-    columns = [first.values(column) for column in runs[0].source.columns]
+    words = runs[0].source.words(first.inputs)
     answers = [[shown[0][0] for shown in own.take(np.array(order, np.int64)).shown(top=1)] for own in owns]
     examples = [
         Disagreement(
             row=int(rows[i]),
-            text=shorten(" | ".join(column[i] for column in columns), 400),
+            text=shorten(words[i], 400),
             truth=str(labels[i]),
             answers=tuple(said[place] for said in answers),
             figures=tuple(float(values[i]) for values in figures),

@@ -10,7 +10,7 @@ from typing import Any
 
 from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.evaluate.baseline import Baselines
-from zaowu.inputs import guessers
+from zaowu.inputs import cleaners, guessers
 from zaowu.learn import Ready, check_choices, make_ready
 from zaowu.options import OF_THE_MACHINE, checked, fit_choices, refuse_beside_like
 from zaowu.progress import aligned, is_quiet, note, speaking
@@ -21,7 +21,7 @@ from zaowu.report.say import language
 from zaowu.run import Run
 from zaowu.run.assemble import Clock, Scored, assemble, fingerprint
 from zaowu.run.folder import opened, partial, shared_place
-from zaowu.run.folds import Kept, cheap_methods, cross_validate, inputs_of
+from zaowu.run.folds import Kept, cheap_methods, cross_validate
 from zaowu.train.checkpoint import Checkpoint, what_decides
 from zaowu.train.parallel import current, joined
 from zaowu.train.rule import CROSS_VALIDATE_BELOW
@@ -77,7 +77,7 @@ def fit(
     given = locals()
     with speaking(quiet=quiet), joined(device) as ranks:
         name = Path(path).absolute().stem if isinstance(path, (str, Path)) else "fit"
-        config = fit_choices({**given, "columns": schemas.column_kinds(columns)})
+        config = fit_choices({**given, **schemas.column_choices(columns)})
         if like is not None:
             config = _repeated(Path(like), config)
         elif config.text.base != "none" and config.text.size != TextConfig.size:
@@ -99,7 +99,13 @@ def _repeated(run: Path, given: FitConfig) -> FitConfig:
 def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str) -> Run:
     clock = Clock()
     with clock("read"):
-        prepared = prepare(path, config.data, guessers=guessers(), cross_validate_below=CROSS_VALIDATE_BELOW)
+        prepared = prepare(
+            path,
+            config.data,
+            guessers=guessers(),
+            cleaners=cleaners(),
+            cross_validate_below=CROSS_VALIDATE_BELOW,
+        )
     with clock("check"):
         findings = find(prepared.parts)
         _announce(prepared, findings)
@@ -129,7 +135,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
         if scored is None:
             assert prepared.test is not None
             found = learned.predict(prepared.test, label="scoring")
-            scored = Scored(prepared.test, found, baselines.predict(inputs_of(prepared.test)))
+            scored = Scored(prepared.test, found, baselines.predict(prepared.test.inputs))
         else:
             learned.tune(outputs, truth)
     run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)

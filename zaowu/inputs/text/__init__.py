@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from zaowu.errors import UserError, shorten
-from zaowu.inputs import Feature, Item
+from zaowu.inputs import Feature, Item, Shown
 from zaowu.inputs.text.codec import Codec
+from zaowu.inputs.text.tfidf import BaselineFeatures
 
 if TYPE_CHECKING:
     import polars as pl
 
     from zaowu.inputs.text.embedder import TokenEmbedding
+
+__all__ = ["BaselineFeatures", "Input", "Lengths", "guess"]
 
 KIND = "text"
 LENGTH_BINS = 12
@@ -66,6 +69,7 @@ class Input:
     """The text columns of a record as one row of tokens; one codec and one embedding for all of them."""
 
     kind = KIND
+    numbered = True
 
     def __init__(self, columns: Sequence[str], codec: Codec, *, max_tokens: int = 512, long: str = "window") -> None:
         self.columns, self.codec = tuple(columns), codec
@@ -103,15 +107,18 @@ class Input:
     def specs(self) -> dict[str, Feature]:
         return {"ids": Feature(np.int32, pad=self.codec.pad_id)}
 
-    def features(self, *values: Sequence[str], training: bool = False) -> list[Item]:
+    def features(self, *values: Sequence[str], training: bool = False, whole: bool = False) -> list[Item]:
         """One item per record, or one per window of a record that is longer than `max_tokens`.
 
         values: one sequence per column, in the order of `columns`. A record has at most
-        `MAX_WINDOWS` of them, `MAX_TRAIN_WINDOWS` in training, evenly spread over its text.
+        `MAX_WINDOWS` of them, `MAX_TRAIN_WINDOWS` in training, evenly spread over its text. whole: only its first, and
+        none of a record without any text.
         """
         items: list[Item] = []
         for record, ids in enumerate(self.codec.encode(*values)):
             windows = self.windows(ids)
+            if whole:
+                windows = windows[: any(column[record].strip() for column in values)]
             most = MAX_TRAIN_WINDOWS if training else MAX_WINDOWS
             if len(windows) > most:
                 chosen = np.linspace(0, len(windows) - 1, most).round().astype(int)
@@ -155,6 +162,13 @@ class Input:
             unknown[item.record] += (ids == self.codec.unknown_id).sum()
             total[item.record] += len(ids) - self.codec.num_special
         return unknown / np.maximum(total, 1)
+
+    def augment(self, features: dict[str, np.ndarray], chance: int) -> dict[str, np.ndarray]:
+        """A text is learned from as it is."""
+        return features
+
+    def shown(self, *values: str) -> Shown:
+        return Shown(" | ".join(values))
 
     def embedder(self, dim: int) -> TokenEmbedding:
         from zaowu.inputs.text.embedder import TokenEmbedding

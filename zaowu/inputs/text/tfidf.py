@@ -123,6 +123,49 @@ class TfidfFeatures:
         return cls(vocabularies, idf)
 
 
+class BaselineFeatures:
+    """Several text columns side by side. parts: the features of each."""
+
+    def __init__(self, parts: Sequence[TfidfFeatures]) -> None:
+        self.parts = tuple(parts)
+
+    @classmethod
+    def fit(cls, *texts: Sequence[str], max_features: int = 300_000) -> tuple[BaselineFeatures, Any]:
+        """Learns from training texts only, one sequence a column. Returns the features, and the matrix of these."""
+        found = [TfidfFeatures.fit(column, max_features=max_features // len(texts)) for column in texts]
+        return cls([features for features, _ in found]), _beside([matrix for _, matrix in found])
+
+    @property
+    def num_features(self) -> int:
+        return sum(part.num_features for part in self.parts)
+
+    def transform(self, *texts: Sequence[str]) -> Any:
+        """(N, num_features) float32 scipy CSR matrix."""
+        return _beside([part.transform(column) for part, column in zip(self.parts, texts, strict=True)])
+
+    def state(self) -> tuple[list[dict[str, list[str]]], dict[str, np.ndarray]]:
+        """The vocabularies of each column as plain data, and the idf arrays by number of the column and view."""
+        idf = {f"{number}.{view}": array for number, part in enumerate(self.parts) for view, array in part.idf.items()}
+        return [part.vocabularies for part in self.parts], idf
+
+    @classmethod
+    def from_state(cls, vocabularies: Any, idf: Mapping[str, np.ndarray], *, where: str) -> BaselineFeatures:
+        """The strict inverse of `state`. Raises UserError naming `where`."""
+        if not isinstance(vocabularies, list) or not vocabularies:
+            raise UserError(f"{where}: expected the vocabularies of each column, got {shorten(vocabularies)}.")
+        parts = []
+        for number, own in enumerate(vocabularies):
+            arrays = {view: idf[f"{number}.{view}"] for view in VIEWS if f"{number}.{view}" in idf}
+            parts.append(TfidfFeatures.from_state(own, arrays, where=where))
+        return cls(parts)
+
+
+def _beside(blocks: Sequence[Any]) -> Any:
+    from scipy import sparse
+
+    return sparse.hstack(blocks, format="csr")
+
+
 def _vectorizer(name: str, *, vocabulary: dict[str, int] | None = None) -> Any:
     from sklearn.feature_extraction.text import CountVectorizer
 

@@ -238,9 +238,8 @@ class _Bench:
         chance = np.random.default_rng(0).random((shape.batch, shape.length))
         ids = (NUM_PIECES**chance).astype(np.int32)  # the n-th piece as often as 1 / n, as in a text (Zipf 1935)
         batch = collate(
-            "text",
-            [{"ids": row} for row in ids],
-            {"ids": Feature(np.int32, pad=0)},
+            [{"text": {"ids": row}} for row in ids],
+            {"text": {"ids": Feature(np.int32, pad=0)}},
             targets={"answer": np.arange(shape.batch) % 2},
             target_mask={"answer": np.ones(shape.batch, bool)},
         )

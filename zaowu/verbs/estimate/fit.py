@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from zaowu.config import FitConfig, TrainConfig
-from zaowu.inputs import Item, guessers
+from zaowu.inputs import Item, cleaners, guessers
 from zaowu.learn import Ready, check_choices, choose_device, make_ready
 from zaowu.options import fit_choices
 from zaowu.progress import speaking
@@ -72,9 +72,11 @@ def estimate_fit(
     with speaking(quiet=quiet):
         check_watts(watts)
         start = time.monotonic()
-        config = fit_choices({**given, "columns": schemas.column_kinds(columns)})
+        config = fit_choices({**given, **schemas.column_choices(columns)})
         config = check_choices(config)
-        prepared = prepare(path, config.data, guessers=guessers(), cross_validate_below=rule.CROSS_VALIDATE_BELOW)
+        prepared = prepare(
+            path, config.data, guessers=guessers(), cleaners=cleaners(), cross_validate_below=rule.CROSS_VALIDATE_BELOW
+        )
         reading = time.monotonic() - start
         ready = make_ready(prepared.train, prepared.valid, config, known=prepared.whole)
         spent = {"reading": reading, "tokenising": time.monotonic() - start - reading}
@@ -104,14 +106,14 @@ def foresee(
     that was not done before.
     """
     trunk, settings = ready.config.trunk, ready.settings
-    every = fittings(prepared, ready, config)
+    every, words = fittings(prepared, ready, config), ready.source.text
     with torch.device("meta"):
         num_weights = ready.new_model().num_parameters
     sizes = cost.Sizes(
         trunk=trunk,
         num_weights=num_weights,
-        table_rows=ready.source.codec.num_pieces,
-        touched=np.unique(np.concatenate([item.features["ids"] for item in ready.part.items])),
+        table_rows=0 if words is None else words.codec.num_pieces,
+        touched=np.empty(0, np.int32) if words is None else _touched(ready),
     )
     device = choose_device(settings.device)
     dtype = numbers.choose(settings.precision, device)
@@ -130,13 +132,13 @@ def foresee(
     building = len(every) * num_weights * found.build_s * (1 if ready.base is None else 2)  # filled again from a base
     again = len(every) - 1  # folds: each tokenises and fits the cheap methods anew, on four fifths of the rows
     share = 1 + sum(len(fitting.lengths) for fitting in every[1:]) / len(ready.part.items)
-    tokenizer = len(json.dumps(ready.source.codec.spec, ensure_ascii=False).encode())
+    tokenizer = 0 if words is None else len(json.dumps(words.codec.spec, ensure_ascii=False).encode())
     return FitEstimate(
         source=prepared.table.source,
         rows={side: len(part) for side, part in prepared.parts.items()},
         scored_on=prepared.scored_on,
         num_parameters=num_weights,
-        num_pieces=ready.source.codec.num_pieces,
+        num_pieces=0 if words is None else words.codec.num_pieces,
         num_pieces_before=ready.num_pieces_before,
         trainings=len(every),
         epochs=every[0].epochs,
@@ -170,7 +172,7 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
     nothing = np.empty(0, np.int64)
     asked = nothing
     if prepared.test is not None:
-        asked = _lengths(ready.source.features(*(prepared.test.values(name) for name in ready.source.columns)))
+        asked = _lengths(ready.source.items(prepared.test.inputs))
     valid = nothing if ready.validation is None else _lengths(ready.validation.items)
     final = _fitting(ready.settings, lengths, ids, valid=valid, asked=asked)
     if prepared.folds is None:
@@ -200,6 +202,12 @@ def _fitting(
         seed=settings.seed,
         time_limit=settings.time_limit,
     )
+
+
+def _touched(ready: Ready) -> np.ndarray:
+    """The pieces that training looks at."""
+    rows = (ready.source.features(item).get("text") for item in ready.part.items)
+    return np.unique(np.concatenate([row["ids"] for row in rows if row is not None]))
 
 
 def _lengths(items: Sequence[Item]) -> np.ndarray:
