@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from dataclasses import dataclass
+import wave
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +28,45 @@ class Example:
     other: list[Any]
 
 
+def wav(samples: int) -> bytes:
+    """A recording of noise at 8 kHz."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(np.random.default_rng(samples).integers(-9999, 9999, samples, np.int16).tobytes())
+    return file.getvalue()
+
+
+def pixels(seed: int) -> bytes:
+    """A grey image of 28 x 28."""
+    file = io.BytesIO()
+    np.save(file, np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8), allow_pickle=False)
+    return file.getvalue()
+
+
 EXAMPLES = {
     "text": Example(
         ["主队补时绝杀晋级", "新款手机今日上市 first look", "探测器传回火星照片", "教练赛后宣布辞职"] * 3,
         [f"A-{number:04}" for number in range(12)],
-    )
+    ),
+    "audio": Example(
+        [wav(samples) for samples in (3000, 5200, 8000, 4100)],
+        [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"%PDF-1.7"],
+    ),
+    "image": Example([pixels(seed) for seed in range(4)], [b"RIFF", b"OggS", b"%PDF-1.7"]),
+    "table": Example(["own", "rent", None, "free"] * 3, []),
+    "series": Example(
+        ["[1, 2, 4.5, 3]", "2.5 1 nan 7 8 9", "[3, 1]", json.dumps([k % 7 for k in range(200)])] * 3,
+        [f"{number} 0000 0000" for number in range(130, 142)],
+    ),
+    "smiles": Example(
+        ["CC(=O)Oc1ccccc1C(=O)O", "C[C@@H](N)C(=O)O", "[Na+].[Cl-]", "c1ccsc1"] * 3,
+        [f"C-{number:04}" for number in range(12)],
+    ),
 }
+EQUALLY_LONG = ("image", "table")  # all their items have as many tokens
 KINDS = listing.names(inputs)
 
 
@@ -41,7 +76,9 @@ def example(request) -> tuple[Any, Any, Example]:
     assert request.param in EXAMPLES, "give the new kind of input a line of EXAMPLES"
     given = EXAMPLES[request.param]
     module = listing.load(inputs, request.param, where="test")
-    fitted = module.Input.fit(["column"], [given.values], base=None)
+    if hasattr(module, "clean"):
+        given = replace(given, values=module.clean(pl.Series("column", given.values), None).values.to_list())
+    fitted = module.Input.fit(["column"], [given.values], **({"base": None} if request.param == "text" else {}))
     return module, fitted[0] if isinstance(fitted, tuple) else fitted, given
 
 
@@ -52,6 +89,8 @@ def test_there_are_inputs_and_each_can_guess():
 
 def test_it_knows_its_kind_and_says_why(example):
     module, source, given = example
+    if not hasattr(module, "guess"):
+        pytest.skip("what a table holds is known by sight")
     reason = module.guess(pl.Series("column", given.values))
     assert isinstance(reason, str) and reason
     assert module.guess(pl.Series("column", given.other)) is None
@@ -88,7 +127,8 @@ def test_its_vectors_do_not_hang_on_the_padding(example):
     for parameter in embedder.parameters():
         torch.nn.init.normal_(parameter)
     items = sorted(source.features(given.values), key=lambda item: item.length)
-    assert items[0].length < items[-1].length, "the example needs values of different length"
+    if source.kind not in EQUALLY_LONG:
+        assert items[0].length < items[-1].length, "the example needs values of different length"
     specs = {source.kind: source.specs}
     together = collate([{source.kind: item.features} for item in items], specs)
     vectors = embedder(**together.inputs[source.kind])

@@ -1,1 +1,1 @@
-"""Labelled text from packages that any machine can fetch: one file per source, found by `bench_data.py`."""
+"""Sets from packages that any machine can fetch, one file per source: text for `bench_data.py`, molecules, series."""

@@ -29,13 +29,24 @@ class CheapFeatures:
     parts: dict[str, Part]
 
     @classmethod
-    def fit(cls, values: Values, groups: Mapping[str, Sequence[str]], *, max_features: int) -> tuple[Any, Any]:
-        """Learns from training values. Returns the features and the (N, F) matrix of these values."""
+    def fit(
+        cls,
+        values: Values,
+        groups: Mapping[str, Sequence[str]],
+        *,
+        max_features: int,
+        kinds: Mapping[str, str] | None = None,
+    ) -> tuple[Any, Any]:
+        """Learns from training values. Returns the features and the (N, F) matrix of these values.
+
+        kinds: column -> number, category or date, for the group of cells.
+        """
         parts, blocks = {}, []
         for group, columns in groups.items():
             kind = modalities.find(kind_of(group), where="baseline").BaselineFeatures
             own = [values[name] for name in columns]
-            features, block = kind.fit(*own, max_features=max_features // len(groups))
+            said: dict[str, Any] = {"columns": columns, "kinds": kinds or {}} if kind_of(group) == "table" else {}
+            features, block = kind.fit(*own, max_features=max_features // len(groups), **said)
             parts[group] = Part(tuple(columns), features)
             blocks.append(block)
         return cls(parts), _beside(blocks)

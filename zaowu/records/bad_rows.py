@@ -50,5 +50,5 @@ def refusal(bad_rows: Sequence[BadRow], *, hint: str = "") -> UserError:
 
 def numbers(bad_rows: Sequence[BadRow], first: BadRow) -> str:
     """`4130, 5102, 7719`, cut short when there are many; the source is named where it is another one."""
-    shown = [str(bad.row) if bad.source == first.source else f"{bad.source}: {bad.row}" for bad in bad_rows[:NUM_NAMED]]
+    shown = [bad.place if bad.source == first.source else f"{bad.source}: {bad.place}" for bad in bad_rows[:NUM_NAMED]]
     return ", ".join(shown) + (", …" if len(bad_rows) > NUM_NAMED else "")

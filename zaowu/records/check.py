@@ -223,7 +223,7 @@ def _bad_rows(
             column, problem = problems[k][0].name, problems[k][1]
         elif not blank[k] and not unlabelled[k]:
             column, problem = weight, NO_WEIGHT
-        found.append(BadRow(table.source, int(table.rows[k]), column, problem))
+        found.append(table.bad(int(k), column, problem))
     return found
 
 

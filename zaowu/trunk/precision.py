@@ -7,8 +7,6 @@ from torch import nn
 
 from zaowu.errors import UserError
 from zaowu.progress import note
-from zaowu.trunk.transformer.linear import Linear
-from zaowu.trunk.vocabulary import Vocabulary
 
 
 def choose(precision: str, device: torch.device) -> torch.dtype:
@@ -22,10 +20,12 @@ def choose(precision: str, device: torch.device) -> torch.dtype:
 
 
 def use(model: nn.Module, dtype: torch.dtype) -> None:
-    """From here on the trunk's matrix products are in `dtype`; weights, sums, norms and softmax stay float32."""
+    """From here on products of the trunk, and of embedders that can, are in `dtype`; weights, sums, norms and softmax
+    stay float32."""
     for layer in model.modules():
-        if isinstance(layer, (Linear, Vocabulary)):
-            layer.compute_in(dtype)
+        compute_in = getattr(layer, "compute_in", None)
+        if compute_in is not None:
+            compute_in(dtype)
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -17,6 +17,7 @@ from zaowu.errors import UserError
 from zaowu.trunk.transformer.encoder import Encoder
 
 TOKENS = "embedder.tokens.weight"
+FIRST = (TOKENS, "embedder.image.cls")  # one of them is in every model: where it stands in a file tells the prefix
 OF_PIECES = (TOKENS, "lm_head.weight", "masked.bias")  # one row for each piece
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # before 2019
 _FLOATS = ("F32", "F16", "BF16", "F64")
@@ -24,13 +25,18 @@ _GAP = 32  # wanted rows of a table that lie closer than this are read in one go
 
 
 class Place(NamedTuple):
-    """Where a tensor of theirs stands with us. below: where its further rows stand, if it is several of ours."""
+    """Where a tensor of theirs stands with us. below: where its further rows stand, if it is several of ours.
+
+    absent: they do without it, and zeros in its place change nothing. shape: of one that is not of the trunk.
+    """
 
     name: str
     transposed: bool = False
     skip: int = 0  # rows at the head of their table that we do not have
     optional: bool = False
     below: tuple[str, ...] = ()
+    absent: bool = False
+    shape: tuple[int, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,9 +68,10 @@ def load_tensors(
         with safe_open(path, framework="pt") as file:
             found = _find(set(file.keys()), places, path, whole=whole)
             shapes = _shapes(config, facts, num_classes)
+            shapes |= {place.name: place.shape for place in places.values() if place.shape is not None}
             for theirs, key in found.items():
                 _compare(file.get_slice(key), places[theirs], shapes, f"{path}, '{key}'")
-            state: dict[str, Tensor] = {}
+            state = {place.name: torch.zeros(shapes[place.name]) for place in places.values() if place.absent}
             for theirs, key in found.items():
                 place, piece = places[theirs], file.get_slice(key)
                 if place.name in OF_PIECES and rows is not None:
@@ -91,7 +98,7 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
     """
     tensors = {}
     for theirs, place in places.items():
-        if place.optional and place.name not in state:
+        if place.absent or (place.optional and place.name not in state):
             continue
         parts = [state[name].detach() for name in place.names]
         tensor = torch.cat(parts) if place.below else parts[0]
@@ -105,7 +112,8 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
 def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) -> dict[str, str]:
     """Their name -> the key in the file."""
     base = _base(places)
-    table = next(theirs for theirs, place in places.items() if place.name == TOKENS).removeprefix(base)
+    tables = (theirs for theirs, place in places.items() if place.name in FIRST)
+    table = next(tables, next(iter(places))).removeprefix(base)  # without any of these, whatever stands first
     prefixes = {key[: -len(table)] for key in keys if key == table or key.endswith(f".{table}")}
     if len(prefixes) != 1:
         what = "is missing" if not prefixes else f"is there {len(prefixes)} times"
@@ -115,6 +123,8 @@ def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) 
     found: dict[str, str] = {}
     missing: dict[str, str] = {}  # layer of ours that may be missing -> the key of one of its tensors
     for theirs, place in places.items():
+        if place.absent:
+            continue
         name = inner + theirs.removeprefix(base) if theirs.startswith(base) else outer + theirs
         old = next((name[: -len(new)] + old for new, old in _OLD_NAMES.items() if name.endswith(new)), name)
         key = next((key for key in (name, old) if key in keys), None)
@@ -132,7 +142,7 @@ def _find(keys: set[str], places: dict[str, Place], path: Path, *, whole: bool) 
 
 def _base(places: dict[str, Place]) -> str:
     """What stands before every name of the trunk, with its dot: the place of their base model in a larger one."""
-    trunk = [theirs for theirs, place in places.items() if place.name == TOKENS or place.name.startswith("trunk.")]
+    trunk = [theirs for theirs, place in places.items() if place.name.startswith(("embedder.", "trunk."))]
     first = trunk[0].partition(".")[0] + "."
     return first if all(theirs.startswith(first) for theirs in trunk) else ""
 
@@ -146,14 +156,28 @@ def _shapes(config: TrunkConfig, facts: dict[str, int], num_classes: int | None)
     with torch.device("meta"):
         encoder = Encoder(config)
     shapes = {f"trunk.{name}": tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    shapes[TOKENS] = (facts["vocab_size"], config.dim)
+    if "patch" in facts:
+        shapes |= _image_shapes(config, facts)
+    vocab_size = facts.get("vocab_size", 0)
+    shapes[TOKENS] = (vocab_size, config.dim)
     outputs = {"pooler": config.dim, "masked.dense": config.dim, "next_sentence": 2, "head": num_classes}
     for name, width in outputs.items():
         if width is not None:
             shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (width, config.dim), (width,)
     shapes["masked.norm.weight"] = shapes["masked.norm.bias"] = (config.dim,)
-    shapes["masked.bias"], shapes["lm_head.weight"] = (facts["vocab_size"],), shapes[TOKENS]
+    shapes["masked.bias"], shapes["lm_head.weight"] = (vocab_size,), shapes[TOKENS]
     return shapes
+
+
+def _image_shapes(config: TrunkConfig, facts: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """Of what a model has before its trunk that sees images."""
+    patch, places = facts["patch"], (facts["height"] // facts["patch"]) * (facts["width"] // facts["patch"])
+    return {
+        "embedder.image.cls": (1, 1, config.dim),
+        "embedder.image.positions": (1, 1 + places, config.dim),
+        "embedder.image.projection.weight": (config.dim, facts["channels"], patch, patch),
+        "embedder.image.projection.bias": (config.dim,),
+    }
 
 
 def _compare(piece: Any, place: Place, shapes: dict[str, tuple[int, ...]], where: str) -> None:

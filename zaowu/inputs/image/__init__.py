@@ -1,0 +1,340 @@
+"""Images: one column of paths, encoded files or arrays -> patches (numpy, bytes) -> token vectors.
+
+All images of a column are brought to one size, chosen from the training images: 28 stays 28, photographs become at
+most 224 on their longer side. They are cut into patches, one token each, so that some 49 to 64 tokens are left.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from zaowu.errors import UserError, shorten
+from zaowu.inputs import Feature
+from zaowu.inputs.image.augment import augment, cut, join
+from zaowu.inputs.image.clean import clean, guess
+from zaowu.inputs.image.hog import HogFeatures as BaselineFeatures
+from zaowu.inputs.image.pixels import Unreadable, decode, levels_of, read, to_size
+
+if TYPE_CHECKING:
+    from zaowu.inputs.image.embedder import ImageEmbedding
+
+__all__ = ["SETTINGS", "BaselineFeatures", "Input", "Shown", "clean", "guess"]
+
+KIND = "image"
+SETTINGS: dict[str, tuple[str, ...]] = {"stem": ("conv", "patch"), "flip": ("auto", "yes", "no"), "size": ()}
+LEAST_SIDE, MOST_SIDE, MAX_SIDE = 8, 224, 1024  # chosen by itself; the most that --column ...:size= may say
+MAX_RATIO = 4  # of the sides; longer strips are squeezed
+TOKENS_A_SIDE = 7.5  # aimed at
+MAX_HALVINGS = 5
+SAMPLE = 2000  # training images that size and statistics are taken from
+FLIP_FROM = 32  # pixels
+LIMIT_MB = 512  # of decoded images that stay in memory; the others are decoded again in every epoch
+THUMBNAIL = 160
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One value as a person sees it. words: at most 400 characters. picture, sound: data URIs, "" where none."""
+
+    words: str
+    picture: str = ""
+    sound: str = ""
+
+
+class Store:
+    """The images of one call of `features`, decoded when first asked for; as many as `LIMIT_MB` holds stay.
+
+    Those that came first stay: epochs go through all images in ever new order, so that to put one in another's place
+    would gain nothing.
+    """
+
+    def __init__(self, source: Input, values: Sequence[str | bytes | None]) -> None:
+        self.source, self.values = source, values
+        shape = (*source.size, source.channels)
+        room = min(len(values), int(LIMIT_MB * 1e6 / math.prod(shape)))
+        self.pixels = np.empty((room, *shape), np.uint8)  # the system gives memory when it is written to
+        self.place: dict[int, int] = {}
+
+    def image(self, record: int) -> np.ndarray:
+        """(H, W, C) uint8. Raises UserError for a file that was there when the table was read, and is not now."""
+        place = self.place.get(record)
+        if place is not None:
+            return self.pixels[place]
+        value = self.values[record]
+        assert value is not None
+        image = self.source.image(value)
+        if len(self.place) < len(self.pixels):
+            self.pixels[len(self.place)] = image
+            self.place[record] = len(self.place)
+        return image
+
+
+class LazyItem:
+    """As `Item`; its pixels are read when they are asked for."""
+
+    __slots__ = ("length", "record", "store")
+    share = 1.0
+
+    def __init__(self, store: Store, record: int, length: int) -> None:
+        self.store, self.record, self.length = store, record, length
+
+    @property
+    def features(self) -> dict[str, np.ndarray]:
+        return {"patches": self.store.source.patches(self.store.image(self.record))}
+
+
+class Input:
+    """One column of images.
+
+    size: (height, width) in pixels, whole numbers of `patch`. channels: 1 (grey) or 3. mean, std: (C,) of the
+    training pixels as shares of 255. levels: which values are black and white in images of more than 8 bits.
+    cls: as in ViT, a token without pixels stands first and places are learned.
+    """
+
+    kind: ClassVar[str] = KIND
+    numbered: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        *,
+        size: tuple[int, int],
+        patch: int,
+        channels: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        levels: tuple[float, float] | None = None,
+        stem: str = "conv",
+        flip: bool = False,
+        cls: bool = False,
+    ) -> None:
+        self.columns, self.size, self.patch, self.channels = tuple(columns), size, patch, channels
+        self.mean, self.std, self.levels = tuple(mean), tuple(std), levels
+        self.stem, self.flip, self.cls = stem, flip, cls
+
+    @classmethod
+    def fit(
+        cls,
+        columns: Sequence[str],
+        values: Sequence[Sequence[str | bytes | None]],
+        *,
+        settings: Mapping[str, Mapping[str, str]] | None = None,
+        seed: int = 0,
+        kinds: Mapping[str, str] | None = None,
+    ) -> Input:
+        """Size, channels and statistics of the training images; of up to `SAMPLE` of them, evenly spread.
+
+        flip=auto turns images over in training where they are in colour and not tiny: digits, letters and scans are
+        mostly grey, and have a left and a right. Raises UserError where no image is left, or one cannot be read.
+        """
+        (name,) = columns
+        chosen = (settings or {}).get(name, {})
+        there = [value for value in values[0] if value is not None]
+        if not there:
+            raise UserError(f"column '{name}': expected images to learn from, got none.")
+        index = np.unique(np.linspace(0, len(there) - 1, SAMPLE).round().astype(int))
+        near = (int(chosen.get("size", MOST_SIDE)),) * 2
+        samples = [_decoded(there[i], name, near=near) for i in index]
+        size, patch = _choose_size(samples, chosen.get("size"), name)
+        deep = [one for one in samples if one.dtype != np.uint8]
+        channels = 3 if any(map(_is_coloured, samples)) else 1
+        levels = levels_of(deep) if deep else None
+        pixels = np.stack([to_size(one, size, channels=channels, levels=levels) for one in samples]) / np.float32(255)
+        mean, std = pixels.mean((0, 1, 2), np.float64), pixels.std((0, 1, 2), np.float64)
+        flip = chosen.get("flip", "auto")
+        return cls(
+            columns,
+            size=size,
+            patch=patch,
+            channels=channels,
+            mean=[round(float(value), 6) for value in mean],
+            std=[round(float(value), 6) if value > 1e-3 else 1.0 for value in std],  # a constant column stays 0
+            levels=levels,
+            stem=chosen.get("stem", "conv"),
+            flip=flip == "yes" or (flip == "auto" and channels == 3 and min(size) >= FLIP_FROM),
+        )
+
+    def for_base(
+        self, *, size: tuple[int, int], patch: int, channels: int, mean: Sequence[float], std: Sequence[float]
+    ) -> Input:
+        """The same column as a ViT that others published sees it: its patches, channels and statistics."""
+        return Input(
+            self.columns,
+            size=size,
+            patch=patch,
+            channels=channels,
+            mean=mean,
+            std=std,
+            levels=self.levels,
+            stem="patch",
+            flip=self.flip,
+            cls=True,
+        )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.size[0] // self.patch, self.size[1] // self.patch
+
+    @property
+    def max_tokens(self) -> int:
+        return self.grid[0] * self.grid[1] + self.cls
+
+    @property
+    def specs(self) -> dict[str, Feature]:
+        return {"patches": Feature(np.uint8, pad=0, shape=(self.channels * self.patch**2,))}
+
+    def features(
+        self, *values: Sequence[str | bytes | None], training: bool = False, whole: bool = False
+    ) -> list[LazyItem]:
+        """One item for each image that is there."""
+        store = Store(self, values[0])
+        return [LazyItem(store, i, self.max_tokens) for i, value in enumerate(values[0]) if value is not None]
+
+    def image(self, value: str | bytes) -> np.ndarray:
+        """(H, W, C) uint8 of one value."""
+        pixels = _decoded(value, self.columns[0], near=self.size)
+        return to_size(pixels, self.size, channels=self.channels, levels=self.levels)
+
+    def patches(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (T, C patch patch); the place of CLS is left blank."""
+        found = cut(image, self.patch)
+        return np.concatenate((np.zeros_like(found[:1]), found)) if self.cls else found
+
+    def augment(self, features: dict[str, np.ndarray], chance: int) -> dict[str, np.ndarray]:
+        """Moved, turned over where `flip` says so, in another light, a part hidden; by `chance` alone."""
+        fill = np.round(np.array(self.mean) * 255).astype(np.uint8)
+        image = join(features["patches"][int(self.cls) :], self.patch, self.size)
+        return {"patches": self.patches(augment(image, chance, flip=self.flip, fill=fill))}
+
+    def embedder(self, dim: int) -> ImageEmbedding:
+        from zaowu.inputs.image.embedder import ImageEmbedding
+
+        return ImageEmbedding(
+            dim, grid=self.grid, patch=self.patch, mean=self.mean, std=self.std, stem=self.stem, cls=self.cls
+        )
+
+    def shown(self, *values: str | bytes | None) -> Shown:
+        """A small picture, and the file's name or the size."""
+        (value,) = values
+        if value is None:
+            return Shown("")
+        from PIL import Image
+
+        pixels = _decoded(value, self.columns[0], near=(THUMBNAIL, THUMBNAIL))
+        height, width = pixels.shape[:2]
+        scale = min(1.0, THUMBNAIL / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        small = to_size(pixels, size, channels=pixels.shape[2], levels=self.levels)
+        stream = io.BytesIO()
+        Image.fromarray(small[:, :, 0] if small.shape[2] == 1 else small).save(stream, "PNG")
+        words = shorten(Path(value).name, 400) if isinstance(value, str) else f"image, {len(value):,} bytes"
+        return Shown(words, "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode())
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "columns": list(self.columns),
+            "size": list(self.size),
+            "patch": self.patch,
+            "channels": self.channels,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "levels": None if self.levels is None else list(self.levels),
+            "stem": self.stem,
+            "flip": self.flip,
+            "cls": self.cls,
+        }
+
+    @classmethod
+    def from_state(cls, state: Any, folder: Path, *, where: str) -> Input:
+        """The input that a saved run describes. Raises UserError naming `where` for anything made up."""
+        if not isinstance(state, dict):
+            raise UserError(f"{where}: expected an object, got {type(state).__name__}.")
+
+        def wrong(name: str, expected: str) -> UserError:
+            return UserError(f"{where}, '{name}': expected {expected}, got {shorten(repr(state.get(name)))}.")
+
+        columns, size, patch, channels = (state.get(name) for name in ("columns", "size", "patch", "channels"))
+        if not (isinstance(columns, list) and len(columns) == 1 and type(columns[0]) is str):
+            raise wrong("columns", "a list of one column's name")
+        if type(patch) is not int or not 1 <= patch <= MAX_SIDE:
+            raise wrong("patch", f"a whole number from 1 to {MAX_SIDE}")
+        if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
+            raise wrong("size", "a height and a width")
+        if any(not patch <= side <= MAX_SIDE + patch or side % patch for side in size):
+            raise wrong("size", f"multiples of {patch} up to {MAX_SIDE}")
+        if type(channels) is not int or channels not in (1, 3):
+            raise wrong("channels", "1 or 3")
+        for name, least in (("mean", 0.0), ("std", 1e-6)):
+            if not (_numbers(state.get(name), channels) and all(least <= value <= 1 for value in state[name])):
+                raise wrong(name, f"{channels} numbers from {least:g} to 1")
+        levels = state.get("levels", -1)
+        if levels is not None and not (_numbers(levels, 2) and levels[0] < levels[1]):
+            raise wrong("levels", "nothing, or two numbers, the lower first")
+        if state.get("stem") not in SETTINGS["stem"] or (state["stem"] == "conv" and patch & (patch - 1)):
+            raise wrong("stem", "patch, or conv with a patch of 1, 2, 4, 8, ... pixels")
+        for name in ("flip", "cls"):
+            if type(state.get(name)) is not bool:
+                raise wrong(name, "true or false")
+        if state["cls"] and state["stem"] != "patch":
+            raise wrong("cls", "false with the stem conv")
+        return cls(
+            columns,
+            size=(size[0], size[1]),
+            patch=patch,
+            channels=channels,
+            mean=state["mean"],
+            std=state["std"],
+            levels=None if levels is None else (levels[0], levels[1]),
+            stem=state["stem"],
+            flip=state["flip"],
+            cls=state["cls"],
+        )
+
+
+def _decoded(value: str | bytes, column: str, *, near: tuple[int, int]) -> np.ndarray:
+    try:
+        return decode(read(value), near=near)
+    except Unreadable as error:
+        name = f" '{shorten(Path(value).name)}'" if isinstance(value, str) else ""
+        raise UserError(f"column '{column}'{name}: expected an image, got {error}.") from None
+
+
+def _choose_size(samples: Sequence[np.ndarray], longest: str | None, name: str) -> tuple[tuple[int, int], int]:
+    """(height, width) and the patch: the median sides of the training images, or the ratio of these at `longest`."""
+    height, width = np.median([one.shape[:2] for one in samples], axis=0).tolist()
+    most = max(height, width)
+    height, width = max(height, most / MAX_RATIO), max(width, most / MAX_RATIO)
+    if longest is not None and not LEAST_SIDE <= int(longest) <= MAX_SIDE:
+        raise UserError(f"--column {name}:size={longest}: expected {LEAST_SIDE} to {MAX_SIDE} pixels.")
+    goal = int(longest) if longest is not None else min(most, MOST_SIDE)
+    height, width = (max(LEAST_SIDE, side * goal / most) for side in (height, width))
+    halvings = round(math.log2(math.sqrt(height * width) / TOKENS_A_SIDE))
+    patch = 2 ** min(MAX_HALVINGS, max(0, halvings))
+    return (_multiple(height, patch), _multiple(width, patch)), patch
+
+
+def _multiple(side: float, patch: int) -> int:
+    return max(1, round(side / patch)) * patch
+
+
+def _is_coloured(pixels: np.ndarray) -> bool:
+    """Grey images are often stored as colour, and a JPEG of one is not exactly grey."""
+    if pixels.shape[2] == 1:
+        return False
+    wide = pixels.astype(np.float32)
+    span = 255.0 if pixels.dtype == np.uint8 else max(1e-9, float(np.ptp(wide)))
+    return float((wide.max(2) - wide.min(2)).mean()) > 2 / 255 * span
+
+
+def _numbers(values: Any, count: int) -> bool:
+    good = isinstance(values, list) and len(values) == count
+    return good and all(type(value) in (int, float) and math.isfinite(value) for value in values)
