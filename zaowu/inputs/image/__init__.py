@@ -10,7 +10,6 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
