@@ -137,7 +137,7 @@ def from_scratch(
             norm_place=own.norm_place,
             dropout=own.dropout,
             num_segments=0,
-            positions=PositionConfig(max_positions=max_positions),
+            positions=PositionConfig(kind="learned" if max_positions > 1 else "none", max_positions=max_positions),
             attention=AttentionConfig(num_heads=heads),
         )
     if causal:
