@@ -175,7 +175,7 @@ class Run:
         """
         table = _as_table(data, self.source.columns, expect=self.expected)
         frame = self._columns(table)
-        values = [as_strings(frame.get_column(name)).fill_null("").to_list() for name in self.source.columns]
+        values = [_texts(frame.get_column(name)) for name in self.source.columns]
         predictions, warnings = self._predict(values)
         empty = sum(not any(words.strip() for words in row) for row in zip(*values, strict=True))
         if empty:
@@ -339,6 +339,12 @@ def unused(name: str, taken: Collection[str]) -> str:
     return name
 
 
+def _texts(column: pl.Series) -> list[str]:
+    """Missing ones are empty."""
+    words = as_strings(column)
+    return (words.fill_null("") if words.null_count() else words).to_list()
+
+
 def _as_table(data: Any, columns: Sequence[str], *, expect: Collection[str]) -> Table:
     """Texts become a table of the model's one column; everything else is read as `fit` reads it."""
     if isinstance(data, Table):
@@ -346,6 +352,6 @@ def _as_table(data: Any, columns: Sequence[str], *, expect: Collection[str]) -> 
     if isinstance(data, (list, tuple)) and all(isinstance(item, str) for item in data):
         if len(columns) > 1:
             raise UserError(f"This model reads {len(columns)} columns ({', '.join(columns)}): give it a table.")
-        frame = pl.DataFrame({columns[0]: list(data)}, schema={columns[0]: pl.String})
+        frame = pl.Series(columns[0], list(data), pl.String).to_frame()
         return Table(frame=frame, rows=np.arange(1, len(data) + 1), source="the given texts")
     return read.read(data, expect=expect)
