@@ -19,7 +19,7 @@
 
 #define COLUMNS 64 /* of a panel of weights: four vectors */
 #define TALL 6     /* rows at a time: with four vectors of sums each, what the registers hold */
-#define SHARE 128  /* tokens that a thread takes through all blocks: they fit its cache */
+#define SHARE 96   /* tokens that a thread takes through all blocks: they fit its cache */
 
 typedef struct {
     const uint16_t *weight; /* (out / COLUMNS, in / 2, COLUMNS, 2) */
