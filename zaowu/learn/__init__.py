@@ -23,6 +23,7 @@ from zaowu.progress import note
 from zaowu.records.records import Records
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.estimate.machine import give_back
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
 from zaowu.train.parallel import current
@@ -168,6 +169,8 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         long=config.text.long,
         num_pieces=config.text.num_pieces,
     )
+    if kept is not None:
+        give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
     answers = fit_targets(records, settings, known=known)
     part = _part(source, records, answers, training=True)
     lengths = source.lengths(part.items, len(records))
@@ -252,6 +255,7 @@ def begun(
     model.initialise(settings.seed)
     if base is not None:
         base.load(model, source, kept)
+        give_back()
     if settings.engine.shard and current().world > 1:
         return model
     return model.to(choose_device(settings.device))
