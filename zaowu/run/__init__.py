@@ -352,6 +352,6 @@ def _as_table(data: Any, columns: Sequence[str], *, expect: Collection[str]) -> 
     if isinstance(data, (list, tuple)) and all(isinstance(item, str) for item in data):
         if len(columns) > 1:
             raise UserError(f"This model reads {len(columns)} columns ({', '.join(columns)}): give it a table.")
-        frame = pl.DataFrame({columns[0]: list(data)}, schema={columns[0]: pl.String})
+        frame = pl.Series(columns[0], list(data), pl.String).to_frame()
         return Table(frame=frame, rows=np.arange(1, len(data) + 1), source="the given texts")
     return read.read(data, expect=expect)
