@@ -54,6 +54,8 @@ WORDS = {
     "baseline.mean": "训练数据的平均值",
     "baseline.common_tags": "最常见的标签",
     "baseline.tfidf_linear": "TF-IDF + 线性模型",
+    "baseline.linear": "线性模型",
+    "baseline.boosting": "梯度提升",
     "scored_on.test split": "在划出的测试集上评分",
     "scored_on.test file": "在测试文件上评分",
     "scored_on.{n}-fold cross-validation": "{n} 折交叉验证评分",

@@ -56,6 +56,8 @@ WORDS = {
     "baseline.mean": "mean of the training values",
     "baseline.common_tags": "most common tags",
     "baseline.tfidf_linear": "TF-IDF + linear",
+    "baseline.linear": "linear model",
+    "baseline.boosting": "gradient boosting",
     "scored_on.test split": "scored on the test split",
     "scored_on.test file": "scored on the test file",
     "scored_on.{n}-fold cross-validation": "scored by {n}-fold cross-validation",
