@@ -14,6 +14,7 @@ from zaowu.config import ModelConfig
 from zaowu.objectives import Objective, Tally
 from zaowu.targets import LossSum, Target, sum_losses
 from zaowu.trunk.transformer.encoder import Encoder
+from zaowu.trunk.transformer.linear import INIT_STD
 
 MIN_REAL = 1e-9
 
@@ -38,6 +39,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         dim = config.trunk.dim
+        self.kinds = frozenset(given.kind for given in inputs.values())
         self.config, self.targets, self.objectives = config, dict(targets), dict(objectives or {})
         self.embedders = nn.ModuleDict({group: given.embedder(dim) for group, given in inputs.items()})
         self.marks = nn.Embedding(len(inputs), dim) if len(inputs) > 1 else None  # which group a token is of
@@ -143,8 +145,8 @@ class Model(nn.Module):
         """Target column -> its prediction."""
         return {name: self.targets[name].decode(raw) for name, raw in outputs.items()}
 
-    def initialise(self, seed: int) -> None:
-        """Fresh weights from `seed` alone: normal with deviation 0.02 for matrices, as BERT; zero biases."""
+    def initialise(self, seed: int, *, std: float = INIT_STD) -> None:
+        """Fresh weights from `seed` alone: normal with deviation `std` for matrices, as BERT; zero biases."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for module in self.modules():
@@ -152,11 +154,20 @@ class Model(nn.Module):
                 if own is not None and module is not self:
                     own(generator)
                 elif isinstance(module, nn.Linear):
-                    module.weight.normal_(0.0, 0.02, generator=generator)
+                    module.weight.normal_(0.0, std, generator=generator)
                     if module.bias is not None:
                         module.bias.zero_()
                 elif isinstance(module, nn.Embedding):
-                    module.weight.normal_(0.0, 0.02, generator=generator)
+                    module.weight.normal_(0.0, INIT_STD, generator=generator)
+
+    def make_buffers(self, inputs: Mapping[str, Any]) -> None:
+        """What embedders compute from their configs and no file holds, for a model that was built without memory."""
+        for group, embedder in self.embedders.items():
+            if any(buffer.is_meta for buffer in embedder.buffers()):
+                fresh = inputs[group].embedder(self.config.trunk.dim)
+                for name, buffer in fresh.named_buffers():
+                    owner, _, last = name.rpartition(".")
+                    setattr(embedder.get_submodule(owner), last, buffer)
 
     @property
     def num_parameters(self) -> int:

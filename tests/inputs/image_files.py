@@ -26,8 +26,15 @@ def smooth(height: int, width: int, *, colour: bool = False) -> np.ndarray:
 
 def npy(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=True)
+    np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
+
+
+def objects() -> bytes:
+    """An .npy file whose header says that Python objects follow."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|O", "fortran_order": False, "shape": (1, 1)})
+    return stream.getvalue() + bytes(8)
 
 
 def claims(width: int, height: int, *, body: int = 1000) -> bytes:

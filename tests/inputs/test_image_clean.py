@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from image_files import claims, encoded, npy, smooth
+from image_files import claims, encoded, npy, objects, smooth
 from PIL import Image
 
 from zaowu.inputs import image
@@ -171,7 +171,7 @@ HOSTILE = {
     "truncated jpeg": (encoded(smooth(90, 90, colour=True), "JPEG")[:-300], "a truncated JPEG"),
     "header alone": (encoded(GREY)[:8], "a damaged image"),
     "damaged": (encoded(smooth(64, 64))[:60] + b"\0" * 80 + encoded(smooth(64, 64))[140:], "PNG"),
-    "array of objects": (npy(np.array([[object]], dtype=object)), "an array of object"),
+    "array of objects": (objects(), "an array of object"),
     "array of letters": (npy(np.array([["a"]])), "an array of"),
     "one dimension": (npy(np.zeros(9)), r"shape \(9,\)"),
     "five channels": (npy(np.zeros((4, 4, 5))), r"shape \(4, 4, 5\)"),

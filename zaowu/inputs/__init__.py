@@ -114,6 +114,11 @@ class Inputs:
         return {name: own.numbered for name, own in self.groups.items()}
 
     @property
+    def kinds(self) -> frozenset[str]:
+        """The modalities."""
+        return frozenset(own.kind for own in self.groups.values())
+
+    @property
     def text(self) -> Any:
         """The group of texts, or None."""
         return self.groups.get("text")

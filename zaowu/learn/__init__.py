@@ -27,6 +27,7 @@ from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
 from zaowu.train.parallel import current
 from zaowu.trunk import families
+from zaowu.trunk.transformer.linear import INIT_STD
 
 DEFAULT_TOKENS = 512
 DEVICES = ("auto", "cpu", "cuda")
@@ -150,18 +151,24 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     """All of `learn` that comes before the first weight. From here on torch works with the threads of the config."""
     kinds = {column.name: column.kind for column in records.schema.inputs}
     groups = grouped(list(kinds.items()))
+    if config.head == "first" and list(groups) != ["text"]:
+        names = ", ".join(groups)
+        raise UserError(
+            f"--head first: reads the first token of a text, and this model reads {names}. Use --head mean."
+        )
     check_settings(kinds, config.data.column_settings)
     folder = bases.resolve(config.text.base) if "text" in groups and config.text.base != "none" else None
-    settings = rule.fill(config.train, num_records=len(records), from_base=folder is not None)
+    settings = rule.fill(
+        config.train, num_records=len(records), from_base=folder is not None, kinds=set(map(modality, kinds.values()))
+    )
     choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
     base = None if folder is None else read_base(folder)
     source, kept = _fit_inputs(groups, records, config, base=base, seed=settings.seed)
-    trunk = (
-        base.trunk if base else rule.from_scratch(config.text.size, max_positions=max(DEFAULT_TOKENS, source.max_place))
-    )
+    most = max(DEFAULT_TOKENS, source.max_place) if source.text else source.max_place
+    trunk = base.trunk if base else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds)
     if base and source.max_place > trunk.positions.max_positions:
         raise UserError(
             f"{folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
@@ -249,7 +256,8 @@ def begun(
     source: its texts, which a base of texts needs. kept: as in `Base.load`. What is divided among ranks stays where it
     is: it may be larger than a device.
     """
-    model.initialise(settings.seed)
+    own = rule.recipe(model.kinds) if base is None else None
+    model.initialise(settings.seed, std=INIT_STD if own is None else own.init_std)
     if base is not None:
         assert source is not None
         base.load(model, source, kept)

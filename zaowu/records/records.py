@@ -12,16 +12,25 @@ import polars as pl
 
 @dataclass(frozen=True)
 class BadRow:
-    """One row that cannot be used: `row` is its number as a person counts (the first line of a file is 1)."""
+    """One row that cannot be used: `row` is its number as a person counts (the first line of a file is 1).
+
+    name: of the series that begins there, where records are series.
+    """
 
     source: str
     row: int
     column: str | None
     problem: str  # "expected a label, got nothing"
+    name: str = ""
+
+    @property
+    def place(self) -> str:
+        """What a person looks for: a row's number, or the name of a series."""
+        return f"'{self.name}'" if self.name else str(self.row)
 
     def __str__(self) -> str:
         column = f", column '{self.column}'" if self.column else ""
-        return f"{self.source}, row {self.row}{column}: {self.problem}"
+        return f"{self.source}, {'series' if self.name else 'row'} {self.place}{column}: {self.problem}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Table:
     frame: columns are strings unless the file itself has types (Parquet, JSON lines, frames).
     rows: (N,) int64, each record's row number in the source, as a person counts.
     folder: where the paths in its cells begin; None for what is in memory.
+    names: of the series, where a record is one (`long_series.gather`); its row is that of its first measurement.
     """
 
     frame: pl.DataFrame
@@ -39,6 +49,12 @@ class Table:
     notes: tuple[str, ...] = ()  # what reading had to decide: encoding, separator, no header
     bad_rows: tuple[BadRow, ...] = ()
     folder: Path | None = None
+    names: tuple[str, ...] = ()
+
+    def bad(self, record: int, column: str | None, problem: str) -> BadRow:
+        """That the record at this place cannot be used, and why."""
+        name = self.names[record] if self.names else ""
+        return BadRow(self.source, int(self.rows[record]), column, problem, name)
 
 
 @dataclass(frozen=True)

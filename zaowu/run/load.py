@@ -152,6 +152,7 @@ def _model(
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise UserError(f"{path}: its tensors do not fit {where} ({shorten(error, 200)}).") from None
+    model.make_buffers(source.groups)
     return model.requires_grad_(False)
 
 

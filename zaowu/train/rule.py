@@ -7,16 +7,48 @@ take no part in the tuning; `benchmarks/RESULTS.md` says what has been measured 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from zaowu.config import AttentionConfig, PositionConfig, TrainConfig, TrunkConfig
+from zaowu.config import AttentionConfig, PositionConfig, TextConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError, nearest
+from zaowu.trunk.transformer.linear import INIT_STD
 
 CROSS_VALIDATE_BELOW = 1000  # rows: below, the score comes from folds and the model from all rows
 SIZES = {  # from scratch: layers, width, heads
     "mini": (4, 128, 4),
     "small": (4, 256, 4),
     "medium": (8, 512, 8),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a modality is learned from scratch: the shape of its trunk, and how long and how fast it learns.
+
+    size: layers, width, heads. few: records below which `few_epochs` passes are made. init_std: of fresh weights.
+    """
+
+    size: tuple[int, int, int]
+    ffn_dim: int
+    lr: float
+    batch_size: int
+    epochs: int
+    few: int = 0
+    few_epochs: int = 0
+    norm_place: Literal["after", "before"] = "before"
+    dropout: float = 0.1
+    init_std: float = INIT_STD
+
+
+# Where several stand side by side, the first one here decides.
+RECIPES = {
+    "audio": Recipe((4, 128, 4), 512, 1e-3, 32, 15, few=4000, few_epochs=30, norm_place="after"),
+    "image": Recipe((4, 128, 4), 512, 2e-3, 64, 12, few=6000, few_epochs=40, dropout=0.0, init_std=128**-0.5),
+    "series": Recipe((3, 64, 4), 128, 1e-3, 64, 15, few=2000, few_epochs=30),
+    "smiles": Recipe((4, 128, 4), 512, 1e-3, 32, 20, few=4000, few_epochs=40),
+    "table": Recipe((2, 64, 4), 128, 5e-4, 64, 20, norm_place="after"),
 }
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
@@ -26,9 +58,18 @@ EVALUATIONS = 20  # of a pre-training
 WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
 
 
-def fill(config: TrainConfig, *, num_records: int, from_base: bool) -> TrainConfig:
-    """`config` with its open choices (None) made; what the person chose stays."""
-    if from_base:
+def recipe(kinds: Collection[str]) -> Recipe | None:
+    """The recipe for these modalities from scratch; None where text is among them, which has its own rule."""
+    return None if "text" in kinds else next((RECIPES[kind] for kind in RECIPES if kind in kinds), None)
+
+
+def fill(config: TrainConfig, *, num_records: int, from_base: bool, kinds: Collection[str] = ("text",)) -> TrainConfig:
+    """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read."""
+    own = None if from_base else recipe(kinds)
+    if own is not None:
+        epochs = own.few_epochs if num_records < own.few else own.epochs
+        batch_size, lr = own.batch_size, own.lr
+    elif from_base:
         epochs = 10 if num_records < FEW else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
         lr = 1e-4
@@ -73,14 +114,32 @@ def fill_pretraining(config: TrainConfig, *, num_tokens: int, length: int, from_
     )
 
 
-def from_scratch(size: str, *, max_positions: int, causal: bool = False) -> TrunkConfig:
+def from_scratch(
+    size: str, *, max_positions: int, causal: bool = False, kinds: Collection[str] = ("text",)
+) -> TrunkConfig:
     """The trunk of a named size, for training without a base: BERT's switches or, with `causal`, Llama's.
+
+    kinds: the modalities that are read; without text the usual size is that of their recipe.
 
     SwiGLU has three matrices where others have two; at 8/3 of the width it has as many weights (Shazeer 2020).
     """
     if size not in SIZES:
         raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
     layers, dim, heads = SIZES[size]
+    own = recipe(kinds)
+    if own is not None:
+        usual = size == TextConfig.size
+        layers, dim, heads = own.size if usual else (layers, dim, heads)
+        return TrunkConfig(
+            dim=dim,
+            num_layers=layers,
+            ffn_dim=own.ffn_dim if usual else 4 * dim,
+            norm_place=own.norm_place,
+            dropout=own.dropout,
+            num_segments=0,
+            positions=PositionConfig(max_positions=max_positions),
+            attention=AttentionConfig(num_heads=heads),
+        )
     if causal:
         return TrunkConfig(
             dim=dim,

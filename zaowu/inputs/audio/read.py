@@ -103,7 +103,7 @@ def _resolved(value: Any, folder: Path | None) -> Any:
     return str((path if folder is None else folder / path).absolute())
 
 
-def _judge(value: str | bytes | None) -> tuple[bytes | None, str]:
+def _judge(value: str | bytes | None) -> tuple[str | None, str]:
     """Digest, and what is wrong with it or "". Nothing for a missing value."""
     if value is None:
         return None, ""
@@ -113,9 +113,9 @@ def _judge(value: str | bytes | None) -> tuple[bytes | None, str]:
         return None, str(problem)
 
 
-def _digest(value: str | bytes) -> bytes:
+def _digest(value: str | bytes) -> str:
     if isinstance(value, bytes):
-        return blake2b(value, digest_size=16).digest()
+        return blake2b(value, digest_size=16).hexdigest()
     digest = blake2b(digest_size=16)
     try:
         with Path(value).open("rb") as file:
@@ -128,7 +128,7 @@ def _digest(value: str | bytes) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise Unreadable(f"a file that cannot be opened ({reason})") from error
-    return digest.digest()
+    return digest.hexdigest()
 
 
 def _fault(value: str | bytes) -> str:

@@ -10,14 +10,13 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from zaowu.errors import UserError, shorten
-from zaowu.inputs import Feature
+from zaowu.inputs import Feature, Shown
 from zaowu.inputs.image.augment import augment, cut, join
 from zaowu.inputs.image.clean import clean, guess
 from zaowu.inputs.image.hog import HogFeatures as BaselineFeatures
@@ -26,7 +25,7 @@ from zaowu.inputs.image.pixels import Unreadable, decode, levels_of, read, to_si
 if TYPE_CHECKING:
     from zaowu.inputs.image.embedder import ImageEmbedding
 
-__all__ = ["SETTINGS", "BaselineFeatures", "Input", "Shown", "clean", "guess"]
+__all__ = ["SETTINGS", "BaselineFeatures", "Input", "clean", "guess"]
 
 KIND = "image"
 SETTINGS: dict[str, tuple[str, ...]] = {"stem": ("conv", "patch"), "flip": ("auto", "yes", "no"), "size": ()}
@@ -38,15 +37,6 @@ SAMPLE = 2000  # training images that size and statistics are taken from
 FLIP_FROM = 32  # pixels
 LIMIT_MB = 512  # of decoded images that stay in memory; the others are decoded again in every epoch
 THUMBNAIL = 160
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One value as a person sees it. words: at most 400 characters. picture, sound: data URIs, "" where none."""
-
-    words: str
-    picture: str = ""
-    sound: str = ""
 
 
 class Store:

@@ -95,10 +95,10 @@ class ConvStem(nn.Module):
         super().__init__()
         last = max(1, halvings)
         widths = [max(LEAST_WIDTH, WIDTH >> (last - index)) for index in range(last + 1)]
-        inside, self.width = [channels, *widths], WIDTH
+        self.width = WIDTH
         self.convs = nn.ModuleList(
-            nn.Conv2d(*inside[i : i + 2], 3, stride=2 if 0 < i <= halvings else 1, padding=1, bias=False)
-            for i in range(last + 1)
+            nn.Conv2d(inside, width, 3, stride=2 if 0 < index <= halvings else 1, padding=1, bias=False)
+            for index, (inside, width) in enumerate(zip([channels, *widths[:-1]], widths, strict=True))
         )
         self.norms = nn.ModuleList(nn.GroupNorm(width // GROUP, width) for width in widths)
 

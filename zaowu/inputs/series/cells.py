@@ -121,11 +121,19 @@ def _spelt_object(cell: Mapping[str, Any]) -> str | None:
 
 def _numbers(values: Any) -> list[float | int | None]:
     """One channel; None for a missing point. Raises NoSeries for what is no number."""
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
-    if isinstance(values, str) or not isinstance(values, Sequence):
+    if isinstance(values, str) or not isinstance(values, (Sequence, np.ndarray)):
         raise NoSeries(f"{_EXPECTED}, got {_shown(values)}")
-    return [_number(value) for value in values]
+    try:
+        points = np.array(values, np.float64)  # None becomes NaN; words other than nan and inf need a closer look
+    except (ValueError, TypeError, OverflowError):
+        return [_number(value) for value in values]
+    if points.ndim != 1:
+        return [_number(value) for value in values]
+    whole = (points == np.floor(points)) & (np.abs(points) < 2**53)
+    plain = points.astype(object)
+    plain[whole] = points[whole].astype(np.int64).astype(object)
+    plain[~(np.abs(points) < LARGEST)] = None  # NaN is below nothing
+    return plain.tolist()
 
 
 def _number(value: Any) -> float | int | None:

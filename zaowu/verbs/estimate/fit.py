@@ -182,7 +182,9 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
     for place in places:
         held = prepared.folds[records] == place
         num_records = int((prepared.folds != place).sum())
-        settings = rule.fill(config.train, num_records=num_records, from_base=ready.base is not None)
+        settings = rule.fill(
+            config.train, num_records=num_records, from_base=ready.base is not None, kinds=ready.source.kinds
+        )
         settings = replace(settings, time_limit=limit)
         found.append(_fitting(settings, lengths[~held], ids[~held], valid=nothing, asked=lengths[held]))
     return found
