@@ -168,7 +168,7 @@ class Findings:
                 lines.append(f"{part}: {_rows(sum(labels.values()))} with labels that train lacks: {_listing(labels)}.")
         for alike in self.near_equal:
             lines.append(f"Labels that differ only by white space, case or full-width form: {_listing(alike)}.")
-        lines += [str(leak).capitalize() for leak in self.leaks]
+        lines += [f"train: {leak}" for leak in self.leaks]
         return lines
 
     def _shown(self, name: str) -> list[str]:

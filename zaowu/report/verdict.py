@@ -70,7 +70,7 @@ def caveats(content: ReportContent, answer: AnswerContent, say: Say) -> list[str
 def _leak(leak: dict[str, Any], say: Say) -> str:
     shares = {name: say.percent(leak[name]) for name in ("alone", "others", "usual")}
     kind = "number" if leak["is_number"] else "class"
-    return say(f"caveat.leak.{kind}", column=leak["column"], target=leak["target"], **shares)
+    return say(f"leak.{kind}", column=leak["column"], target=leak["target"], **shares)
 
 
 def _against_baseline(content: ReportContent, answer: AnswerContent, evaluation: dict[str, Any], say: Say) -> list[str]:
