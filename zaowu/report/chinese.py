@@ -54,6 +54,8 @@ WORDS = {
     "baseline.mean": "训练数据的平均值",
     "baseline.common_tags": "最常见的标签",
     "baseline.tfidf_linear": "TF-IDF + 线性模型",
+    "baseline.linear": "线性模型",
+    "baseline.boosting": "梯度提升",
     "scored_on.test split": "在划出的测试集上评分",
     "scored_on.test file": "在测试文件上评分",
     "scored_on.{n}-fold cross-validation": "{n} 折交叉验证评分",
@@ -94,6 +96,10 @@ WORDS = {
     "difference": "Transformer 领先",
     "deleaked": "Transformer（去除泄漏）",
     "caveats": "请注意",
+    "leak.class": "列 {column} 很可能泄露了答案：单凭这一列，{alone} 的行就能判对 {target}（其余各列合起来 "
+    "{others}，总是猜最多的类别 {usual}）。如果它在答案之前还不知道，分数就好得不可信：请用 --ignore 去掉它。",
+    "leak.number": "列 {column} 很可能泄露了答案：单凭这一列就能解释 {target} 变化的 {alone}（其余各列合起来 "
+    "{others}，平均值 {usual}）。如果它在答案之前还不知道，分数就好得不可信：请用 --ignore 去掉它。",
     "caveat.missing": "以下类别在评分数据中一条也没有，表现如何无从得知：{names}。",
     "caveat.few": "以下类别的评分数据不足 {n} 条，数字仅供参考：{names}。",
     "caveat.unseen": "以下标签训练时没有出现过，模型不可能答对：{names}。",

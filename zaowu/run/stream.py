@@ -126,8 +126,8 @@ def _save(answers: Answers, path: Path) -> None:
         codes = {label: code for code, label in enumerate(names[column])}
         tensors[f"labels.{place}"] = np.array([codes[label] for label in answers.labels[column]], np.int32)
         tensors[f"outputs.{place}"] = answers.outputs[column]
-        if answers.linear:
-            tensors[f"linear.{place}"] = answers.linear[column]
+        if answers.cheap:
+            tensors[f"cheap.{place}"] = answers.cheap[column]
     told = {"names": names, "skipped": answers.skipped, "warnings": answers.warnings}
     fresh = path.with_name(f".{path.name}.new")
     save_file(tensors, fresh, metadata={"zaowu": json.dumps(told)})
@@ -139,14 +139,14 @@ def _load(path: Path, known: dict[Any, Any]) -> Answers:
     with safe_open(path, framework="numpy") as file:
         told = json.loads(file.metadata()["zaowu"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-    labels, outputs, linear = {}, {}, {}
+    labels, outputs, cheap = {}, {}, {}
     for place, (column, names) in enumerate(told["names"].items()):
         names = [known.setdefault(name, name) for name in names]
         labels[column] = [names[code] for code in tensors[f"labels.{place}"]]
         outputs[column] = tensors[f"outputs.{place}"]
-        if f"linear.{place}" in tensors:
-            linear[column] = tensors[f"linear.{place}"]
-    return Answers(labels, outputs, linear, told["skipped"], tuple(told["warnings"]))
+        if f"cheap.{place}" in tensors:
+            cheap[column] = tensors[f"cheap.{place}"]
+    return Answers(labels, outputs, cheap, told["skipped"], tuple(told["warnings"]))
 
 
 def _parts_of(out: Path) -> Path:
