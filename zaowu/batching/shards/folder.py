@@ -23,7 +23,7 @@ from zaowu.inputs.text.codec import Codec
 from zaowu.records.corpus import Corpus
 
 MANIFEST = "shards.json"
-FORMAT = 1
+FORMAT = 2
 SIDES = ("train", "valid")
 _NAME = re.compile(r"(train|valid)-(\d{5}-)?\d{5}\.safetensors")
 _OURS = re.compile(
@@ -37,11 +37,15 @@ SETTINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One shard: its file's name in the folder, sha256, what is in it, and for what ("train" or "valid")."""
+    """One shard: its file's name in the folder, sha256, what is in it, and for what ("train" or "valid").
+
+    by_source: its tokens of each source.
+    """
 
     file: str
     sha256: str
     tokens: int
+    by_source: list[int]
     documents: int
     sentences: int
     side: Literal["train", "valid"]
@@ -143,6 +147,9 @@ class Manifest:
                 raise UserError(f"{path}: {shorten(repr(entry.file))} is not the name of a shard in this folder.")
             if min(entry.tokens, entry.documents, entry.sentences) < 1:
                 raise UserError(f"{path}, '{entry.file}': expected sizes of at least 1.")
+            own = entry.by_source
+            if len(own) != len(manifest.made.sources) or min(own) < 0 or sum(own) != entry.tokens:
+                raise UserError(f"{path}, '{entry.file}': its tokens by source are not those of the shard.")
         if any(not 0 < source.weight <= 1000 for source in manifest.made.sources):
             raise UserError(f"{path}: expected mixing weights above 0 and at most 1000.")
         return manifest
@@ -168,6 +175,19 @@ class Shards:
 
     def num_tokens(self, side: str) -> int:
         return sum(entry.tokens for entry in self.entries(side))
+
+    def seen_tokens(self, entry: Entry, weights: Sequence[float] = ()) -> float:
+        """Of a shard by an epoch, sources weighted."""
+        return (
+            sum(weight * num for weight, num in zip(weights, entry.by_source, strict=True)) if weights else entry.tokens
+        )
+
+    def epoch_tokens(self, side: str) -> float:
+        """Of a side by an epoch, sources weighted."""
+        return sum(self.seen_tokens(entry, self.weights) for entry in self.entries(side))
+
+    def tokens_by_source(self, side: str) -> list[int]:
+        return [sum(entry.by_source[place] for entry in self.entries(side)) for place in range(len(self.sources))]
 
     def num_documents(self, side: str) -> int:
         return sum(entry.documents for entry in self.entries(side))

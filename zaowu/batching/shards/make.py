@@ -170,10 +170,12 @@ class _Building:
         target = self.folder / f"{name}.safetensors"
         with _writing(self.folder):
             file.write(target, shard)
+            sizes = np.diff(shard.documents)
             entry = Entry(
                 file=target.name,
                 sha256=sha256(target),
                 tokens=shard.num_tokens,
+                by_source=[int(sizes[shard.sources == place].sum()) for place in range(len(self.corpus.sources))],
                 documents=shard.num_documents,
                 sentences=len(shard.sentences) - 1,
                 side=side,  # type: ignore[arg-type]
