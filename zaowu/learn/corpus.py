@@ -226,15 +226,15 @@ class Ready:
         )
 
 
-def make_ready(shards: Shards, tokens: Tokens, config: PretrainConfig, *, num_tokens: int | None = None) -> Ready:
+def make_ready(shards: Shards, tokens: Tokens, config: PretrainConfig, *, times: float = 1.0) -> Ready:
     """To train on the train side of `shards`; the valid side chooses among the evaluations, where there is one.
 
-    num_tokens: of the corpus that the choices are made for, where `shards` are only a part of it. From here on torch
-    works with the threads of the config.
+    times: as many tokens an epoch of the corpus has that the choices are made for, where `shards` are a part of it.
+    From here on torch works with the threads of the config.
     """
     settings = rule.fill_pretraining(
         config.train,
-        num_tokens=shards.num_tokens("train") if num_tokens is None else num_tokens,
+        epoch_tokens=times * shards.epoch_tokens("train"),
         length=config.length,
         from_base=tokens.base is not None,
     )
