@@ -92,10 +92,11 @@ def open_corpus(config: PretrainConfig) -> tuple[PretrainConfig, Base | None, Co
 
     Raises UserError as `check_base`, and for a source that is not there.
     """
+    corpus = documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
     base = check_base(config)
     if base is not None:
         config = replace(config, base=bases.pinned(config.base, base.folder))
-    return config, base, documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
+    return config, base, corpus
 
 
 def sample_mb(config: PretrainConfig) -> float:
