@@ -29,7 +29,6 @@ from shared.measure import Rows
 from zaowu.progress import speaking
 
 SHARES = (0.1, 0.3, 1.0)
-PIECES = 8000
 WALKERS, PARAGRAPHS, LONGEST, SHORTEST = 4000, 10, 240, 40  # documents sampled at once; paragraphs; characters
 FILE_BYTES = 50_000_000
 
@@ -84,7 +83,7 @@ def learn(data: Path, work: Path, kind: str) -> dict[str, Any]:
     begin = time.perf_counter()
     corpus = documents([(str(data), 1.0)], CorpusConfig())
     texts = sampled(corpus, learn_pieces.SAMPLE_MB[kind])
-    codec = learn_pieces.learn(texts, kind=kind, num_pieces=PIECES)  # type: ignore[arg-type]
+    codec = learn_pieces.learn(texts, kind=kind)  # type: ignore[arg-type]
     codec.save(work)
     return {"learn_seconds": round(time.perf_counter() - begin, 2)}
 

@@ -63,6 +63,11 @@ class MadeFolder:
         self.opened.append(entry)
         return self.shards[entry]
 
+    def seen_tokens(self, entry: int, weights: tuple[float, ...] = ()) -> float:
+        shard = self.shards[entry]
+        each = np.diff(shard.documents)
+        return float((each * np.array(weights)[shard.sources]).sum() if weights else each.sum())
+
 
 def made_folder(*, num_documents: int = 120, **how: int) -> MadeFolder:
     """Three shards to train on, one held out."""

@@ -118,6 +118,8 @@ class DataConfig:
     column_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> what its kind of input is told
     ignore: tuple[str, ...] = ()
     group: str | None = None
+    series_id: str | None = None  # rows with equal values here are the measurements of one record
+    time: str | None = None  # of each measurement
     weight: str | None = None
     slices: tuple[str, ...] = ()
     valid: str | None = None

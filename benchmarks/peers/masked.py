@@ -121,6 +121,8 @@ class Watched:
         return self.count
 
     def num_tokens(self, epoch: int, number: int) -> int:
+        if number >= self.count:
+            raise IndexError(f"there are {self.count} batches")
         return self.feed.num_tokens(self.at, number)
 
     def epoch_tokens(self, epoch: int) -> int:
@@ -230,9 +232,8 @@ class MaskedSides:
         gc.collect()
         feed = self.feed()
         start = time.perf_counter()
-        feed.opened(number, int(feed.order(number)[0]))
+        planned = int(feed.opened(number, int(feed.order(number)[0])).tokens.sum())
         planning = time.perf_counter() - start
-        planned = sum(map(int, feed.tokens_of(number, int(feed.order(number)[0]))))
         watched = Watched(feed, number, WARM + self.steps)
         with measure.step_ends() as ends:
             loop.train(self.model, watched, None, self.config)

@@ -13,6 +13,7 @@ from report_html import Page
 
 import zaowu.report.pretraining
 from zaowu.errors import UserError
+from zaowu.records.corpus import files
 from zaowu.report import chinese as common_chinese, english as common_english
 from zaowu.report.pretraining import Pretraining, chinese, english, render, write
 
@@ -84,3 +85,11 @@ def test_heavy_libraries_wait_until_they_are_needed():
     )
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "this is a PDF document"), ("zh", "是 PDF 文档")])
+def test_why_a_file_was_skipped_is_said_in_the_language_of_the_page(lang, words, tmp_path):
+    (tmp_path / "law.txt").write_bytes(b"%PDF-1.7 ...")
+    why = files.refusal(tmp_path / "law.txt", "text")
+    page = render(Pretraining(name="base", unreadable=(f"law.txt: {why}", "a.gz: odd: this is new")), lang=lang)
+    assert f"law.txt: {words}" in page and "a.gz: odd: this is new" in page

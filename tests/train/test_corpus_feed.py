@@ -9,7 +9,7 @@ from made_shards import PIECES, MadeFolder, made_folder, made_shard
 
 from zaowu.batching.order import chance
 from zaowu.objectives import CHOICES, Recipe, make, parse
-from zaowu.train.corpus import BUCKET, KEPT, CorpusFeed, held_out
+from zaowu.train.corpus import BUCKET, KEPT, SURVEYED, CorpusFeed, held_out
 
 TOKENS = 600
 
@@ -111,16 +111,60 @@ def test_packed_rows_tell_documents_apart():
     assert (batch.documents[~batch.mask] == -1).all()
 
 
+def many_shards(num: int, num_documents: int = 30) -> MadeFolder:
+    return MadeFolder([made_shard(num_documents, seed=seed) for seed in range(num)], list(range(num)), [])
+
+
+def batches_of_epoch(feed, epoch=0) -> list[int]:
+    """The tokens of each batch, found by going through the epoch to its end."""
+    found = []
+    while True:
+        try:
+            found.append(feed.num_tokens(epoch, len(found)))
+            feed.batch(epoch, len(found) - 1)
+        except IndexError:
+            return found
+
+
 def test_only_a_few_plans_are_in_memory():
-    folder = MadeFolder([made_shard(30, seed=seed) for seed in range(8)], list(range(8)), [])
+    folder = many_shards(8)
     feed = feed_of("mlm", folder=folder)
-    count = feed.num_batches(0)
-    assert len(feed._opened) == KEPT
+    assert len(feed._opened) == 0
+    for epoch in range(4):
+        folder.opened.clear()
+        batches_of_epoch(feed, epoch)
+        assert len(folder.opened) == 8 and len(feed._opened) <= KEPT and len(feed._visits) <= KEPT
+
+
+def test_a_shard_is_planned_when_it_is_come_to():
+    """The first batch of an epoch must not wait for a pass over the whole corpus, nor a step for a sum over it."""
+    folder = many_shards(12)
+    feed = feed_of("mlm", folder=folder)
+    feed.batch(0, 0)
+    assert len(folder.opened) == 1
     folder.opened.clear()
-    for number in range(count):
+    assert feed.num_batches(0) > 0 and feed.epoch_tokens(0) > 0
+    assert len(folder.opened) <= SURVEYED
+    folder.opened.clear()
+    feed.order = None  # what an epoch's way is, is worked out once
+    for number in range(3):
         feed.batch(0, number)
         feed.num_batches(0)
-    assert len(folder.opened) <= 8 and len(feed._opened) == KEPT
+    assert len(folder.opened) <= 1
+
+
+@pytest.mark.parametrize("text", CHOICES)
+def test_of_many_shards_the_size_of_an_epoch_is_told_from_a_few(text):
+    """Also where a source that weighs little fills most of them: its shards alone would say little."""
+    shards = [made_shard(60, seed=seed) for seed in range(10)]
+    for place, shard in enumerate(shards):
+        shard.sources[:] = place >= 4
+    folder = MadeFolder(shards, list(range(10)), [])
+    for weights in ((), (1.0, 0.02), (0.5, 2.0)):
+        feed = feed_of(text, folder=folder, weights=weights)
+        tokens = batches_of_epoch(feed)
+        assert feed.num_batches(0) == pytest.approx(len(tokens), rel=0.2)
+        assert feed.epoch_tokens(0) == pytest.approx(sum(tokens), rel=0.2)
 
 
 def test_what_an_epoch_holds_is_worked_out_once():

@@ -113,6 +113,8 @@ def test_a_number_of_tokens_is_new_once_in_a_process():
     one = fitting([8, 8, 4, 4], valid=np.array([16, 30]), asked=np.array([46]))  # steps of 16 and 8 tokens
     other = fitting([8, 8, 8, 8])
     assert cost.num_fresh([one, other]) == 2 + 1 / 3  # both answers are one batch of 46
+    near = fitting([255, 256, 257, 258, 259], batch_size=1)
+    assert cost.num_fresh([near]) == 2  # products of 256 and, since above them they come in steps of 8, 264
 
 
 def test_pages_of_rows():

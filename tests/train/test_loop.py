@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from zaowu.config import AttentionConfig, ModelConfig, TrainConfig, TrunkConfig
+from zaowu.config import AttentionConfig, ModelConfig, ScheduleConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.inputs import Inputs
 from zaowu.inputs.text import Input
@@ -252,3 +252,20 @@ def test_a_batch_in_which_nothing_weighs_anything_is_no_step() -> None:
     model, source = make_model()
     found = train(model, source, part, None, CONFIG)
     assert all(torch.isfinite(weight).all() for weight in weights(model).values()) and found.num_steps == 16
+
+
+def test_a_batch_that_is_passed_over_after_a_step_back_is_not_evaluated_again(tmp_path, monkeypatch) -> None:
+    """The third batch is wild, just behind an evaluation: training goes back to it, and on behind that batch."""
+    losses: list[float] = []
+
+    def is_wild(watch: loop.Watch, loss: float) -> bool:
+        losses.append(loss)
+        return len(losses) == 3
+
+    monkeypatch.setattr(loop.Watch, "is_wild", is_wild)
+    config = replace(CONFIG, checkpoint_steps=1, schedule=ScheduleConfig(evaluate_steps=2))
+    model, source = make_model()
+    found = train(model, source, make_part(32, seed=0), make_part(16, seed=1), config, checkpoint=Checkpoint(tmp_path))
+    assert len(losses) == 17 and found.num_steps == 16
+    assert [point.step for point in found.history] == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert all(point.train_loss > 0 for point in found.history)

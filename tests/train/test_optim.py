@@ -1,6 +1,7 @@
 """AdamW: touched rows and kernels against torch's own."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import nn
 
 from zaowu.config import TrainConfig
 from zaowu.inputs.text.embedder import TokenEmbedding
-from zaowu.train.optim import Optimizer
+from zaowu.train.estimate.machine import resident_bytes
+from zaowu.train.optim import Optimizer, TouchedRows
 from zaowu.trunk.kernels import build
 from zaowu.trunk.precision import use
 from zaowu.trunk.transformer.linear import Linear, side_by_side
@@ -212,3 +214,17 @@ def test_a_model_that_was_trained_gives_its_gradients_to_autograd_again() -> Non
     optimizer.release()
     model(torch.ones(2, 48)).backward()
     assert all(weight.grad is not None for weight in model.parameters())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts the pages that Linux gave")
+def test_moments_of_untouched_rows_take_no_memory():
+    """One row in every 2 MB is touched: pages of that size would hold the whole table."""
+    table = TokenEmbedding(2**19, 16, pad_id=0)  # 32 MB
+    with torch.no_grad():
+        table.weight.zero_()
+    rows = torch.arange(0, 2**19, 2**14)
+    moments = TouchedRows(table)
+    before = resident_bytes()
+    moments.step(rows, torch.ones(len(rows), 16), lr=0.1, weight_decay=0.0)
+    assert resident_bytes() - before < 8e6
+    assert moments.first[rows].abs().min() > 0 and moments.first.count_nonzero() == 16 * len(rows)

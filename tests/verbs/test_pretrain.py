@@ -148,6 +148,17 @@ def test_what_ended_the_training_is_said(limit, words, corpus, tmp_path):
     assert words in (tmp_path / "base" / "report.html").read_text("utf-8")
 
 
+def test_a_source_that_is_seldom_seen_is_evaluated_as_often(corpus, tmp_path):
+    """Twenty evaluations are of what is read, not of what lies there."""
+    made = zaowu.pretrain(
+        corpus,
+        out=tmp_path / "base",
+        mix={str(corpus): 0.2},
+        **{**QUICK, "steps": None, "epochs": 20, "batch_size": 4, "settings": {"held_out": 0.2, "patience": 99}},
+    )
+    assert made is not None and 15 <= len(made.content.history) <= 30
+
+
 def test_killed_at_any_moment_it_ends_with_the_weights_of_the_uninterrupted_run(corpus, tmp_path):
     """Three kills, with a checkpoint at every third step; the benchmark has thirty."""
     flags = [

@@ -361,8 +361,8 @@ def main() -> None:
         code = app(standalone_mode=False, prog_name="zaowu")
     except UserError as error:
         code = fail(str(error), 2)
-    except (KeyboardInterrupt, Stopped, typer.Abort):
-        code = fail("Stopped.", 130)
+    except (KeyboardInterrupt, Stopped, typer.Abort) as error:
+        code = fail(str(error) or "Stopped.", 130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

@@ -1,4 +1,5 @@
-"""The cheap methods beside the model: the same answer for every record, and TF-IDF with a linear model at its best.
+"""The cheap methods beside the model: the same answer for every record, a linear model at its best over TF-IDF and
+what other columns give, and of a table gradient boosting.
 
 They learn from training rows and are tuned on validation rows, or within training; test rows choose nothing.
 """
@@ -6,8 +7,9 @@ They learn from training rows and are tuned on validation rows, or within traini
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ import numpy as np
 
 from zaowu import targets
 from zaowu.errors import UserError, shorten
+from zaowu.evaluate.boosting import BOOSTING, Boosted, fit_boosted
 from zaowu.evaluate.cheap import CheapFeatures, Values, take
 from zaowu.evaluate.finder import Finder
 from zaowu.evaluate.linear import Linear, Trial, best_scale, choose_linear, fit_linear
+from zaowu.inputs.table.baseline import TreeFeatures
 from zaowu.inputs.text.tfidf import MAX_CHARACTERS as LONGEST
 from zaowu.progress import note
 from zaowu.targets import answered
@@ -39,20 +43,23 @@ Labels = Mapping[str, Sequence]  # target column -> N labels
 
 @dataclass(frozen=True)
 class Answerer:
-    """Both methods for one target. prior: (C,) float32 outputs, the same for every record.
+    """The methods for one target. prior: (C,) float32 outputs, the same for every record.
 
-    plain, tuned: the target as the first and as the second method decode with it.
+    plain, tuned, shaped: the target as the prior, the linear model and the trees decode with it. boosted: the trees;
+    None without a table.
     """
 
     plain: Any
     tuned: Any
     prior: np.ndarray
     linear: Linear
+    boosted: Boosted | None = None
+    shaped: Any = None
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """Both methods, fitted, for every target column; one of its own for a target whose answers are places in a text.
+    """All methods, fitted, for every target column; one of its own for a target whose answers are places in a text.
 
     features: of all groups of columns, None where no target has a linear model. rows: how many they were fitted on.
     """
@@ -80,23 +87,30 @@ class Baselines:
         return TFIDF if self.features is not None and self.features.only_text else LINEAR
 
     def outputs(self, inputs: Values) -> dict[str, np.ndarray]:
-        """Target column -> (N, C) float32 of the linear model, or (N,) object as the target decodes it.
+        """Target column -> (N, C) float32 of the linear model, and behind them with a table the C of the trees.
 
-        Columns that were not fitted on are not looked at.
+        Of a target whose answers are places in a text (N,) object, as it decodes them. Columns that were not fitted on
+        are not looked at.
         """
-        found = {name: finder.outputs(inputs) for name, finder in self.finders.items()}
+        placed = {name: finder.outputs(inputs) for name, finder in self.finders.items()}
         if self.features is None:
-            return found
-        num_rows = len(inputs[self.features.columns[0]])
+            return placed
+        num_rows, trees = len(inputs[self.features.columns[0]]), self.features.trees
+        num_methods = 1 if trees is None else 2
         outputs = {
-            name: np.empty((num_rows, len(answerer.prior)), np.float32) for name, answerer in self.answerers.items()
+            name: np.empty((num_rows, num_methods * len(answerer.prior)), np.float32)
+            for name, answerer in self.answerers.items()
         }
         for start in range(0, num_rows, PORTION):
             part = {name: inputs[name][start : start + PORTION] for name in self.features.columns}
             matrix = self.features.matrix(part)
-            for name, answerer in self.answerers.items():
-                outputs[name][start : start + PORTION] = answerer.linear.outputs(matrix)
-        return outputs | found
+            dense = None if trees is None else _dense(trees, part)
+            for name, own in self.answerers.items():
+                found = [own.linear.outputs(matrix)]
+                if dense is not None and own.boosted is not None:
+                    found.append(own.boosted.outputs(dense))
+                outputs[name][start : start + PORTION] = np.concatenate(found, axis=1)
+        return outputs | placed
 
     def predict(self, inputs: Values) -> dict[str, dict[str, Any]]:
         """Target column -> name of the method -> its answers."""
@@ -110,16 +124,22 @@ class Baselines:
                 found[name] = self.finders[name].decode(raw)
                 continue
             own = self.answerers[name]
+            width = len(own.prior)
             found[name] = {
                 own.plain.prior_name: own.plain.decode(np.tile(own.prior, (len(raw), 1))),
-                self.method: own.tuned.decode(raw),
+                self.method: own.tuned.decode(raw[:, :width]),
             }
+            if own.boosted is not None:
+                found[name][BOOSTING] = own.shaped.decode(raw[:, width:])
         return found
 
     @property
     def num_bytes(self) -> int:
         """What `save` writes, nearly."""
         arrays = sum(own.linear.weight.nbytes + own.linear.bias.nbytes for own in self.answerers.values())
+        for own in self.answerers.values():
+            if own.boosted is not None:
+                arrays += sum(array.nbytes for array in own.boosted.state()[1].values())
         plain, learned = self.features.state() if self.features is not None else ([], {})
         words = len(json.dumps([plain, [finder.state() for finder in self.finders.values()]]))
         return arrays + sum(array.nbytes for array in learned.values()) + words
@@ -136,6 +156,10 @@ class Baselines:
                 f"weight.{number}": own.linear.weight,
                 f"bias.{number}": own.linear.bias,
             }
+            sizes = None
+            if own.boosted is not None:
+                sizes, grown = own.boosted.state()
+                tensors |= {f"boosted.{number}.{part}": np.ascontiguousarray(array) for part, array in grown.items()}
             answers.append(
                 {
                     "name": name,
@@ -144,6 +168,7 @@ class Baselines:
                     "tuned": own.tuned.state(),
                     "scale": own.linear.scale,
                     "strength": own.linear.strength,
+                    "boosted": None if sizes is None else {"sizes": sizes, "shaped": own.shaped.state()},
                 }
             )
         groups, arrays = self.features.state() if self.features is not None else ([], {})
@@ -175,13 +200,15 @@ def fit_baselines(
     valid: tuple[Values, Labels] | None = None,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
+    kinds: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Baselines:
-    """Fits both methods on training rows, for each target on those that have an answer.
+    """Fits all methods on training rows, for each target on those that have an answer.
 
     inputs: column -> N values. goals: target column -> its target. labels: N labels of each. valid: values and labels
-    of the validation rows. groups: group -> its columns, as `inputs.grouped` makes them; None: all are texts. More
-    rows than the linear model can take in about two minutes are thinned out by chance, which a note says.
+    of the validation rows. groups: group -> its columns, as `inputs.grouped` makes them; None: all are texts. kinds:
+    column -> number, category or date, of those in the group `table`. More rows than the methods can take in about two
+    minutes are thinned out by chance, which a note says.
     """
     groups = groups or {"text": tuple(inputs)}
     texts = {name: inputs[name] for name in groups.get("text", ())}
@@ -196,7 +223,9 @@ def fit_baselines(
     assert known.any(axis=1).all(), "a target has no answer that it knows"
     rows = _thinned(np.flatnonzero(known.any(axis=0)), texts, seed=seed)
     num_outputs = sum(target.num_outputs for target in goals.values())
-    features, matrix = _fit_features(take(inputs, rows), groups, num_outputs)
+    fit = partial(_fit_features, groups=groups, kinds=kinds or {})
+    chosen_inputs = take(inputs, rows)
+    features, matrix = fit(chosen_inputs, num_outputs=num_outputs)
     answerers = {}
     for place, (name, target) in enumerate(goals.items()):
         own = np.flatnonzero(known[place][rows])  # among the rows of `matrix`
@@ -204,13 +233,14 @@ def fit_baselines(
         tuning = np.random.default_rng(seed).permutation(len(own))[:TUNING_ROWS]
         held = None if valid is None else _known(valid, name, target)
         if held is None:
-            trials = _trials_within(inputs, groups, labels[name], answers[name], chosen[tuning], target)
+            trials = _trials_within(inputs, fit, labels[name], answers[name], chosen[tuning], target)
         else:
             held_rows, held_answers, held_labels = held
             held_matrix = features.matrix(take(valid[0], held_rows))  # type: ignore[index]
             some = own[tuning]
             trials = [Trial(matrix[some], answers[name][rows[some]], held_matrix, held_answers, held_labels)]
-        strength, scale, tuned = choose_linear(trials, target, seed=seed)
+        title = "TF-IDF baseline" if features.only_text else "linear baseline"
+        strength, scale, tuned = choose_linear(trials, target, seed=seed, label=title)
         linear = fit_linear(matrix[own], answers[name][chosen], target, strength=strength, scale=scale, seed=seed)
         if held is not None and len(tuning) < len(own):
             raw = linear.outputs(held_matrix) / np.float32(scale)
@@ -219,7 +249,19 @@ def fit_baselines(
         if not linear.weight.any():  # nothing tells the rows apart: the prior as it is
             linear, tuned = replace(linear, scale=1.0), target
         answerers[name] = Answerer(target, tuned, target.prior(answers[name][known[place]]), linear)
+    if (trees := features.trees) is not None:
+        dense = _dense(trees, chosen_inputs)
+        for name, target in goals.items():
+            held = None if valid is None else _known(valid, name, target)
+            beside = None if held is None else (_dense(trees, take(valid[0], held[0])), held[1])  # type: ignore[index]
+            boosted, shaped = fit_boosted(dense, answers[name][rows], target, seed=seed, held=beside)
+            answerers[name] = replace(answerers[name], boosted=boosted, shaped=shaped)
     return Baselines(answerers, features, len(rows), finders)
+
+
+def _dense(trees: TreeFeatures, values: Values) -> np.ndarray:
+    """(N, F) float32 for the trees."""
+    return trees.transform(*(values[name] for name in trees.fitted.names))
 
 
 def _known(valid: tuple[Values, Labels], name: str, target: Any) -> tuple[np.ndarray, np.ndarray, list] | None:
@@ -232,7 +274,7 @@ def _known(valid: tuple[Values, Labels], name: str, target: Any) -> tuple[np.nda
 
 def _trials_within(
     inputs: Values,
-    groups: Mapping[str, Sequence[str]],
+    fit: Callable[..., tuple[CheapFeatures, Any]],
     labels: Sequence,
     answers: np.ndarray,
     rows: np.ndarray,
@@ -249,15 +291,17 @@ def _trials_within(
     trials = []
     for fold in range(min(NUM_FOLDS, len(rows)) if len(rows) < MANY_ROWS else 1):
         held, rest = rows[folds == fold], rows[folds != fold]
-        features, matrix = _fit_features(take(inputs, rest), groups, target.num_outputs)
+        features, matrix = fit(take(inputs, rest), num_outputs=target.num_outputs)
         held_matrix = features.matrix(take(inputs, held))
         trials.append(Trial(matrix, answers[rest], held_matrix, answers[held], [labels[i] for i in held]))
     return trials
 
 
-def _fit_features(inputs: Values, groups: Mapping[str, Sequence[str]], num_outputs: int) -> tuple[CheapFeatures, Any]:
+def _fit_features(
+    inputs: Values, *, groups: Mapping[str, Sequence[str]], kinds: Mapping[str, str], num_outputs: int
+) -> tuple[CheapFeatures, Any]:
     most = min(MAX_FEATURES, MAX_WEIGHTS // num_outputs)
-    return CheapFeatures.fit(inputs, groups, max_features=most)
+    return CheapFeatures.fit(inputs, groups, max_features=most, kinds=kinds)
 
 
 def _thinned(rows: np.ndarray, inputs: Values, *, seed: int) -> np.ndarray:
@@ -280,10 +324,10 @@ def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Ba
     groups = _field(state, "groups", list, where)
     answers = _field(state, "answers", list, where)
     features = CheapFeatures.from_state(groups, tensors, where=f"{where}, 'groups'") if answers or groups else None
-    num_features = 0 if features is None else features.num_features
+    num_features, trees = (0, None) if features is None else (features.num_features, features.trees)
     answerers: dict[str, Answerer] = {}
     for number, answer in enumerate(answers):
-        _whole(answer, ("name", "kind", "plain", "tuned", "scale", "strength"), f"{where}, 'answers'")
+        _whole(answer, ("name", "kind", "plain", "tuned", "scale", "strength", "boosted"), f"{where}, 'answers'")
         name, kind = (_field(answer, key, str, f"{where}, 'answers'") for key in ("name", "kind"))
         plain, tuned = (
             targets.load(kind, answer.get(key), where=f"{where}, '{shorten(name)}', '{key}'")
@@ -297,7 +341,14 @@ def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Ba
             _array(tensors.get(f"{key}.{number}"), key, (plain.num_outputs, *shape), where)
             for key, shape in shapes.items()
         ]
-        answerers[name] = Answerer(plain, tuned, found[0], Linear(found[1], found[2], scale, strength))
+        own = Answerer(plain, tuned, found[0], Linear(found[1], found[2], scale, strength))
+        if trees is not None:
+            prefix = f"boosted.{number}."
+            grown = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
+            own = _with_trees(own, answer["boosted"], grown, trees, where=f"{where}, '{shorten(name)}', 'boosted'")
+        elif answer["boosted"] is not None:
+            raise UserError(f"{where}, '{shorten(name)}', 'boosted': expected nothing, for there is no table.")
+        answerers[name] = own
     finders = {
         name: Finder.from_state(own, where=f"{where}, 'finders', '{shorten(name)}'")
         for name, own in _field(state, "finders", dict, where).items()
@@ -305,6 +356,18 @@ def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Ba
     if not answerers and not finders:
         raise UserError(f"{where}: expected at least one answer.")
     return Baselines(answerers, features, rows, finders)
+
+
+def _with_trees(
+    own: Answerer, data: Any, arrays: Mapping[str, np.ndarray], trees: TreeFeatures, *, where: str
+) -> Answerer:
+    _whole(data, ("sizes", "shaped"), where)
+    boosted = Boosted.from_state(data["sizes"], arrays, where=where)
+    shaped = targets.load(own.plain.name, data["shaped"], where=f"{where}, 'shaped'")
+    sizes = {boosted.num_outputs, shaped.num_outputs, own.plain.num_outputs}
+    if len(sizes) > 1 or boosted.num_features != trees.num_features:
+        raise UserError(f"{where}: its sizes do not fit the target and the {trees.num_features:,} columns of trees.")
+    return replace(own, boosted=boosted, shaped=shaped)
 
 
 def _whole(data: Any, names: Sequence[str], where: str) -> None:

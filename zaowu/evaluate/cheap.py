@@ -10,7 +10,9 @@ import numpy as np
 
 from zaowu import inputs as modalities
 from zaowu.errors import UserError, shorten
+from zaowu.inputs.table.baseline import TreeFeatures
 
+TABLE = "table"  # the group of numbers, categories and dates
 Values = Mapping[str, Sequence[Any]]  # column -> N values
 
 
@@ -45,7 +47,7 @@ class CheapFeatures:
         for group, columns in groups.items():
             kind = modalities.find(kind_of(group), where="baseline").BaselineFeatures
             own = [values[name] for name in columns]
-            said: dict[str, Any] = {"columns": columns, "kinds": kinds or {}} if kind_of(group) == "table" else {}
+            said: dict[str, Any] = {"columns": columns, "kinds": kinds or {}} if group == TABLE else {}
             features, block = kind.fit(*own, max_features=max_features // len(groups), **said)
             parts[group] = Part(tuple(columns), features)
             blocks.append(block)
@@ -64,6 +66,12 @@ class CheapFeatures:
     @property
     def num_features(self) -> int:
         return sum(part.features.num_features for part in self.parts.values())
+
+    @property
+    def trees(self) -> TreeFeatures | None:
+        """What trees see of the columns of a table; None without one."""
+        table = self.parts.get(TABLE)
+        return None if table is None else TreeFeatures(table.features.fitted)
 
     @property
     def only_text(self) -> bool:

@@ -46,14 +46,16 @@ class Linear:
         return (matrix @ self.weight.T + self.bias) * np.float32(self.scale)
 
 
-def choose_linear(trials: Sequence[Trial], target: Any, *, seed: int) -> tuple[float, float, Any]:
+def choose_linear(
+    trials: Sequence[Trial], target: Any, *, seed: int, label: str = "linear baseline"
+) -> tuple[float, float, Any]:
     """The strength with the best headline score on held rows, the scale with the least loss there, and the target
     with what these rows say of thresholds."""
     labels = [label for trial in trials for label in trial.held_labels]
     answers = np.concatenate([trial.held_answers for trial in trials])
     sign = 1 if target.metrics[target.headline].higher_is_better else -1
     best: tuple[float, float, float, Any] | None = None
-    with Bar("TF-IDF baseline", len(STRENGTHS) * len(trials)) as bar:
+    with Bar(label, len(STRENGTHS) * len(trials)) as bar:
         for strength in STRENGTHS:
             parts = []
             for trial in trials:

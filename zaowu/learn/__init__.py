@@ -23,6 +23,7 @@ from zaowu.progress import note
 from zaowu.records.records import Records
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
+from zaowu.train.estimate.machine import give_back
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
 from zaowu.train.parallel import current
@@ -170,6 +171,8 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     source, kept = _fit_inputs(
         groups, records, config, base=base, seed=settings.seed, searched=_searched(answers, config)
     )
+    if kept is not None:
+        give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
     most = max(DEFAULT_TOKENS, source.max_place) if source.text else source.max_place
     trunk = base.trunk if base else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds)
     if base and source.max_place > trunk.positions.max_positions:
@@ -286,6 +289,7 @@ def begun(
     if base is not None:
         assert source is not None
         base.load(model, source, kept)
+        give_back()
     if settings.engine.shard and current().world > 1:
         return model
     return model.to(choose_device(settings.device))

@@ -92,10 +92,11 @@ def open_corpus(config: PretrainConfig) -> tuple[PretrainConfig, Base | None, Co
 
     Raises UserError as `check_base`, and for a source that is not there.
     """
+    corpus = documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
     base = check_base(config)
     if base is not None:
         config = replace(config, base=bases.pinned(config.base, base.folder))
-    return config, base, documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
+    return config, base, corpus
 
 
 def sample_mb(config: PretrainConfig) -> float:
@@ -226,15 +227,15 @@ class Ready:
         )
 
 
-def make_ready(shards: Shards, tokens: Tokens, config: PretrainConfig, *, num_tokens: int | None = None) -> Ready:
+def make_ready(shards: Shards, tokens: Tokens, config: PretrainConfig, *, times: float = 1.0) -> Ready:
     """To train on the train side of `shards`; the valid side chooses among the evaluations, where there is one.
 
-    num_tokens: of the corpus that the choices are made for, where `shards` are only a part of it. From here on torch
-    works with the threads of the config.
+    times: as many tokens an epoch of the corpus has that the choices are made for, where `shards` are a part of it.
+    From here on torch works with the threads of the config.
     """
     settings = rule.fill_pretraining(
         config.train,
-        num_tokens=shards.num_tokens("train") if num_tokens is None else num_tokens,
+        epoch_tokens=times * shards.epoch_tokens("train"),
         length=config.length,
         from_base=tokens.base is not None,
     )

@@ -101,8 +101,6 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.length < MIN_LENGTH:
             raise UserError(f"--length: expected at least {MIN_LENGTH} tokens, got {self.length}.")
-        if any(not 0 <= weight <= 1000 for weight in self.weights):
-            raise UserError(f"weights of sources: expected numbers from 0 to 1,000, got {self.weights}.")
 
 
 @dataclass(frozen=True)

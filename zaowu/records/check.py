@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ NO_LABEL = "expected a label, got nothing"
 NO_NUMBER = "expected a number, got none"
 NO_WEIGHT = "expected a weight from 0, got none"
 BLANK = r"^[\s\u200b-\u200d\u2060\ufeff]*$"  # what nobody can see, zero-width characters included
+FEW = 64
 MANY_CLASSES = 50  # more than these need at least ROWS_PER_CLASS rows each, on average
 ROWS_PER_CLASS = 5
 
@@ -148,6 +150,10 @@ def _is_raw(series: pl.Series, column: Column) -> bool:
 
 def clean_text(values: pl.Series, folder: Path | None = None) -> Cleaned:
     """Words as they are; where nobody can see any, the content is missing and the value an empty string."""
+    if len(values) <= FEW:  # an expression takes longer than so many texts
+        few = ["" if text is None else text for text in values.to_list()]
+        contents = [None if re.match(BLANK, text) else text for text in few]
+        return Cleaned(pl.Series(values.name, few, pl.String), contents)
     texts = values.fill_null("")
     blank = texts.str.contains(BLANK)
     return Cleaned(texts, pl.select(pl.when(~blank).then(texts)).to_series().to_list())

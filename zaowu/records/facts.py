@@ -39,6 +39,8 @@ class Facts:
 
 def as_strings(series: pl.Series) -> pl.Series:
     """A column as strings, whatever it holds; whole numbers without a decimal point, missing values null."""
+    if series.dtype == pl.String:
+        return series
     if series.dtype.is_float():
         series = series.fill_nan(None)
         is_whole = (series == series.round()) & (series.abs() < 2**53)

@@ -14,6 +14,7 @@ import polars as pl
 
 from zaowu.errors import shorten
 from zaowu.records.bad_rows import kind
+from zaowu.records.leaks import Leak, find_leaks
 from zaowu.records.records import BadRow, Records
 
 EXAMPLES = ("duplicates_within", "duplicates_across", "conflicting_labels")
@@ -67,7 +68,8 @@ class Findings:
     conflicting: part -> its records whose content has, in any part, two or more different labels.
     classes: part -> label -> records, the most frequent first; empty where no target is a category.
     one_member: classes of "train" with one record. unseen: part -> label -> records, of labels "train" lacks.
-    near_equal: sets of labels that differ only by white space, case or full-width forms.
+    near_equal: sets of labels that differ only by white space, case or full-width forms. leaks: columns of "train"
+    that alone know the answer.
     lengths: part -> lengths. notes: what cleaning did.
     examples: "duplicates_within", "duplicates_across", "conflicting_labels" -> at most 20, the most copies first;
     skipped_examples: at most 20 rows with what is wrong with them.
@@ -82,6 +84,7 @@ class Findings:
     one_member: tuple[str, ...]
     unseen: dict[str, dict[str, int]]
     near_equal: tuple[tuple[str, ...], ...]
+    leaks: tuple[Leak, ...]
     lengths: dict[str, Lengths]
     notes: tuple[str, ...]
     examples: dict[str, tuple[Example, ...]]
@@ -103,7 +106,7 @@ class Findings:
     def problems(self) -> bool:
         """Whether something must be looked at."""
         counts = (*self.within.values(), *self.across.values(), *self.conflicting.values())
-        others = (self.one_member, self.near_equal, *self.skipped.values(), *self.unseen.values())
+        others = (self.one_member, self.near_equal, self.leaks, *self.skipped.values(), *self.unseen.values())
         return any(counts) or any(others)
 
     def to_plain(self) -> dict[str, Any]:
@@ -119,6 +122,7 @@ class Findings:
             "one_member_classes": list(self.one_member),
             "unseen_labels": self.unseen,
             "near_labels": [list(alike) for alike in self.near_equal],
+            "leaks": [asdict(leak) for leak in self.leaks],
             "lengths": {part: asdict(lengths) for part, lengths in self.lengths.items()},
             "parts": {
                 part: {
@@ -164,6 +168,7 @@ class Findings:
                 lines.append(f"{part}: {_rows(sum(labels.values()))} with labels that train lacks: {_listing(labels)}.")
         for alike in self.near_equal:
             lines.append(f"Labels that differ only by white space, case or full-width form: {_listing(alike)}.")
+        lines += [f"train: {leak}" for leak in self.leaks]
         return lines
 
     def _shown(self, name: str) -> list[str]:
@@ -200,6 +205,7 @@ def find(parts: Mapping[str, Records]) -> Findings:
             name: {label: count for label, count in own.items() if label not in seen} for name, own in others.items()
         },
         near_equal=_near_equal({label for own in classes.values() for label in own}),
+        leaks=find_leaks(parts["train"]) if "train" in parts else (),
         lengths={name: _lengths(records) for name, records in parts.items()},
         notes=tuple(dict.fromkeys(note for records in parts.values() for note in records.notes)),
         examples={name: _examples(rows, parts) for name, rows in zip(EXAMPLES, found, strict=True)},
@@ -264,7 +270,7 @@ def _examples(found: pl.DataFrame, parts: Mapping[str, Records]) -> tuple[Exampl
     for content, count, _ in chosen.iter_rows():
         line = lines[content]
         records, place = parts[line["part"][0]], line["place"][0]
-        text = " | ".join(records.frame.get_column(column.name)[place] for column in records.schema.inputs)
+        text = " | ".join(records.frame.get_column(column.name)[place] or "" for column in records.schema.inputs)
         labels = Counter(label for label in line["label"] if label is not None)
         where = tuple(zip(line["part"], line["row"], strict=True))[:NUM_ROWS]
         names = tuple(label for label, _ in labels.most_common())

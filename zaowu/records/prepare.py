@@ -13,6 +13,7 @@ from zaowu.config import DataConfig
 from zaowu.errors import UserError
 from zaowu.records import schema as schemas
 from zaowu.records.check import Cleaner, clean
+from zaowu.records.long_series import gather
 from zaowu.records.read import read
 from zaowu.records.records import Records, Schema, Table
 from zaowu.records.schema import Guesser
@@ -56,7 +57,7 @@ def prepare(
 ) -> Prepared:
     """Reads, guesses, cleans and splits. Below `cross_validate_below` records, and without a test file, all of them
     train the final model and the score comes from folds. Raises UserError for whatever cannot be used."""
-    table = read(source, on_bad_row=data.on_bad_row)
+    table = _gathered(read(source, on_bad_row=data.on_bad_row), data)
     group, kinds = _told(table, data)
     schema = schemas.guess(
         table,
@@ -109,10 +110,19 @@ def _told(table: Table, data: DataConfig) -> tuple[str | None, dict[str, str]]:
     return data.group or group, {name: kind for name, kind in table.kinds.items() if name not in taken}
 
 
+def _gathered(table: Table, data: DataConfig) -> Table:
+    """One row per series, where `data` says which rows are measurements of one."""
+    if data.series_id is None:
+        if data.time is not None:
+            raise UserError("--time: says when a measurement was made; give --series-id too, which says of what.")
+        return table
+    return gather(table, series_id=data.series_id, time=data.time, target=data.target)
+
+
 def _other(path: str, whole: Records, data: DataConfig, cleaners: Mapping[str, Cleaner] | None) -> Records:
     """A validation or test file, read as the main source was; labels that training never saw are kept."""
     wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.targets)}
-    table = read(path, on_bad_row=data.on_bad_row, expect=wanted)
+    table = _gathered(read(path, on_bad_row=data.on_bad_row, expect=wanted), data)
     missing = wanted - set(table.frame.columns)
     if missing:
         raise UserError(

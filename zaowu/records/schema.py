@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from zaowu.errors import UserError, nearest, shorten
-from zaowu.records import answers, names
+from zaowu.records import answers, dates, names
 from zaowu.records.answers import MAX_CLASSES, quoted
 from zaowu.records.facts import Facts, as_strings
 from zaowu.records.records import Column, Schema, Table
@@ -22,7 +22,6 @@ Guesser = Callable[[pl.Series], str | None]
 LAST = "text"  # is asked when nothing else knows a column; the other kinds are strict, and asked first
 ROLES = ("input", "target", "weight", "group", "slice", "ignored")
 _NUMBER = r"^[-+]?(\d+|\d{1,3}(,\d{3})+)?(\.\d+)?([eE][-+]?\d+)?%?$"
-_DATE = r"^(\d{2,4}[-/年]\d{1,2}([-/月]\d{1,4}日?)?|\d{1,4}\.\d{1,2}\.\d{1,4})([T ]\d{1,2}:\d{2}.*)?$"
 _CODE = r"^[A-Za-z0-9_\-./:#]*\d[A-Za-z0-9_\-./:#]*$"
 _LINK = r"^(https?://|www\.)\S+$"
 
@@ -128,13 +127,14 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
             return kind, reason
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         return "other", "neither text nor a number"
-    if dtype.is_temporal() or fact.share(_DATE) >= 0.95:
+    looks_numeric = dtype.is_numeric() or fact.share(_NUMBER) >= 0.95  # 1999.5 is no month of May
+    if dtype.is_temporal() or (not looks_numeric and dates.share(fact.sample) >= 0.95):
         return "date", "dates"
     has_id_name = names.has_one_of(fact.name, names.IDS)
     is_unique = different >= 0.99 * total and total > 1
     if is_unique and names.is_one_of(fact.name, names.IDS):
         return "id", "all different, named like an id"
-    if dtype.is_numeric() or fact.share(_NUMBER) >= 0.95:
+    if looks_numeric:
         if is_unique and (has_id_name or _is_count(fact.series)):
             return "id", "whole numbers that are all different"
         return "number", f"{different:,} different numbers"

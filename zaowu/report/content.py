@@ -50,7 +50,8 @@ class ReportContent:
     columns: dicts of "name", "role", "kind", "reason". notes: what reading had to decide.
     findings: "rows", "duplicates_within", "duplicates_across", "conflicting_labels", counts of rows; "class_counts",
         side -> {class: rows}; "skipped", reason -> rows; "duplicates", dicts of "text", "rows" (row numbers);
-        "conflicts", the same with "labels"; "near_labels", lists of labels that hardly differ.
+        "conflicts", the same with "labels"; "near_labels", lists of labels that hardly differ; "leaks", columns that
+        alone know the answer, dicts of "column", "target", "alone", "others", "usual" (shares), "rows", "is_number".
 
     What was done to it
     splits: dicts of "side" ("train", "valid", "test"), "rows", "deviation" (the largest difference between a
@@ -167,6 +168,16 @@ class Rows(TypedDict):
     rows: list[int]
 
 
+class LeakLine(TypedDict):
+    column: str
+    target: str
+    alone: float
+    others: float
+    usual: float
+    rows: int
+    is_number: bool
+
+
 class Gate(TypedDict, total=False):
     rows: int
     duplicates_within: int
@@ -177,6 +188,7 @@ class Gate(TypedDict, total=False):
     duplicates: list[Rows]
     conflicts: list[Rows]
     near_labels: list[list[str]]
+    leaks: list[LeakLine]
 
 
 SHAPES: dict[str, Any] = {  # what the plain data of a field must be, where they come from a file

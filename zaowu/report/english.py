@@ -58,6 +58,8 @@ WORDS = {
     "baseline.tfidf_linear": "TF-IDF + linear",
     "baseline.sliding_window": "best sliding window",
     "baseline.dictionary": "dictionary of training entities",
+    "baseline.linear": "linear model",
+    "baseline.boosting": "gradient boosting",
     "scored_on.test split": "scored on the test split",
     "scored_on.test file": "scored on the test file",
     "scored_on.{n}-fold cross-validation": "scored by {n}-fold cross-validation",
@@ -109,6 +111,12 @@ WORDS = {
     "difference": "lead of the Transformer",
     "deleaked": "Transformer, de-leaked",
     "caveats": "Bear in mind",
+    "leak.class": "Column {column} is a likely leak: alone it tells {target} right in {alone} of the rows (all other "
+    "columns together in {others}, the most frequent answer in {usual}). If it is not known before the answer is, the "
+    "scores are too good to be true: leave it out with --ignore.",
+    "leak.number": "Column {column} is a likely leak: alone it explains {alone} of how {target} varies (all other "
+    "columns together {others}, the mean {usual}). If it is not known before the answer is, the scores are too good "
+    "to be true: leave it out with --ignore.",
     "caveat.missing": "No row of these classes was scored, so nothing is known about them: {names}.",
     "caveat.few": "The numbers of these classes rest on fewer than {n} rows each: {names}.",
     "caveat.unseen": "The model never saw these labels in training and cannot give them: {names}.",

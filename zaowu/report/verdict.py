@@ -48,7 +48,7 @@ def by_strength(answer: AnswerContent) -> list[str]:
 
 def caveats(content: ReportContent, answer: AnswerContent, say: Say) -> list[str]:
     """What to keep in mind about the scores, a sentence each."""
-    found = []
+    found = [_leak(leak, say) for leak in content.findings.get("leaks", []) if leak["target"] == answer.target]
     evaluation = answer.evaluation or {}
     support = {row["label"]: row["support"] for row in evaluation.get("per_class", [])}
     missing = [label for label, rows in support.items() if not rows]
@@ -65,6 +65,12 @@ def caveats(content: ReportContent, answer: AnswerContent, say: Say) -> list[str
     if (content.unknown_share or 0) > MUCH_UNKNOWN:
         found.append(say("caveat.unknown", share=say.percent(content.unknown_share)))
     return found
+
+
+def _leak(leak: dict[str, Any], say: Say) -> str:
+    shares = {name: say.percent(leak[name]) for name in ("alone", "others", "usual")}
+    kind = "number" if leak["is_number"] else "class"
+    return say(f"leak.{kind}", column=leak["column"], target=leak["target"], **shares)
 
 
 def _against_baseline(content: ReportContent, answer: AnswerContent, evaluation: dict[str, Any], say: Say) -> list[str]:

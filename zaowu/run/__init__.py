@@ -116,12 +116,12 @@ class Answers:
     """What judging needs of N labelled records, and nothing else: a few numbers a row.
 
     labels: target column -> N labels, None where there is none. outputs: target column -> (N, num_outputs) of the
-    model; linear: the same of the cheap method, empty for a run without one. skipped: rows that could not be used.
+    model; cheap: the same of the cheap methods, empty for a run without them. skipped: rows that could not be used.
     """
 
     labels: dict[str, list]
     outputs: dict[str, np.ndarray]
-    linear: dict[str, np.ndarray]
+    cheap: dict[str, np.ndarray]
     skipped: int = 0
     warnings: tuple[str, ...] = ()
 
@@ -231,13 +231,13 @@ class Run:
         return replace(self.judge([answers]), predicted=self.predicted(records, answers))
 
     def answer(self, records: Records) -> Answers:
-        """What the model and the cheap method say of the records, undecoded, beside the labels."""
+        """What the model and the cheap methods say of the records, undecoded, beside the labels."""
         values = records.inputs
         outputs, warnings = self._outputs(values)
         return Answers(
             labels={name: records.values(name) for name in self.targets},
             outputs=outputs,
-            linear=self.baselines.outputs(values) if self.baselines else {},
+            cheap=self.baselines.outputs(values) if self.baselines else {},
             skipped=len(records.skipped),
             warnings=tuple(warnings),
         )
@@ -253,7 +253,7 @@ class Run:
         for name, target in self.targets.items():
             beside: dict[str, list] = {}
             for part in parts:
-                own = {name: part.linear[name]} if self.baselines else {}
+                own = {name: part.cheap[name]} if self.baselines else {}
                 for method, found in (self.baselines.decode(own)[name] if self.baselines else {}).items():
                     beside.setdefault(method, []).append(found)
             judged[name] = judge(
@@ -352,6 +352,6 @@ def _as_table(data: Any, columns: Sequence[str], *, expect: Collection[str]) -> 
     if isinstance(data, (list, tuple)) and all(isinstance(item, str) for item in data):
         if len(columns) > 1:
             raise UserError(f"This model reads {len(columns)} columns ({', '.join(columns)}): give it a table.")
-        frame = pl.DataFrame({columns[0]: list(data)}, schema={columns[0]: pl.String})
+        frame = pl.Series(columns[0], list(data), pl.String).to_frame()
         return Table(frame=frame, rows=np.arange(1, len(data) + 1), source="the given texts")
     return read.read(data, expect=expect)

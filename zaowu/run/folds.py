@@ -127,11 +127,12 @@ def cross_validate(prepared: Prepared, config: FitConfig, *, kept: Kept) -> tupl
 def cheap_methods(
     train: Records, valid: Records | None, config: FitConfig, *, known: Records | None = None
 ) -> Baselines:
-    """Both baselines of every target, as they are fitted on the same rows as the model."""
+    """The baselines of every target, as they are fitted on the same rows as the model."""
     goals = fit_targets(train, config.train, known=known)
     held = None if valid is None else (valid.inputs, labels_of(valid))
-    groups = grouped([(column.name, column.kind) for column in train.schema.inputs])
-    return fit_baselines(train.inputs, goals, labels_of(train), valid=held, groups=groups)
+    kinds = {column.name: column.kind for column in train.schema.inputs}
+    groups = grouped(list(kinds.items()))
+    return fit_baselines(train.inputs, goals, labels_of(train), valid=held, groups=groups, kinds=kinds)
 
 
 def labels_of(records: Records) -> dict[str, list]:

@@ -127,8 +127,8 @@ def _save(answers: Answers, path: Path) -> None:
         codes = {label: code for code, label in enumerate(names[column])}
         tensors[f"labels.{place}"] = np.array([codes[label] for label in answers.labels[column]], np.int32)
         tensors[f"outputs.{place}"] = as_tensor(answers.outputs[column])
-        if answers.linear:
-            tensors[f"linear.{place}"] = as_tensor(answers.linear[column])
+        if answers.cheap:
+            tensors[f"cheap.{place}"] = as_tensor(answers.cheap[column])
     told = {"names": names, "skipped": answers.skipped, "warnings": answers.warnings}
     fresh = path.with_name(f".{path.name}.new")
     save_file(tensors, fresh, metadata={"zaowu": json.dumps(told)})
@@ -140,14 +140,14 @@ def _load(path: Path, known: dict[Any, Any], targets: Mapping[str, Any]) -> Answ
     with safe_open(path, framework="numpy") as file:
         told = json.loads(file.metadata()["zaowu"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-    labels, outputs, linear = {}, {}, {}
+    labels, outputs, cheap = {}, {}, {}
     for place, (column, names) in enumerate(told["names"].items()):
         names = [known.setdefault(name, name) for name in names]
         labels[column] = [names[code] for code in tensors[f"labels.{place}"]]
         outputs[column] = from_tensor(tensors[f"outputs.{place}"], targets[column])
-        if f"linear.{place}" in tensors:
-            linear[column] = from_tensor(tensors[f"linear.{place}"], targets[column])
-    return Answers(labels, outputs, linear, told["skipped"], tuple(told["warnings"]))
+        if f"cheap.{place}" in tensors:
+            cheap[column] = from_tensor(tensors[f"cheap.{place}"], targets[column])
+    return Answers(labels, outputs, cheap, told["skipped"], tuple(told["warnings"]))
 
 
 def _parts_of(out: Path) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,20 @@ class Checkpoint:
             )
 
     def bring_back(self, finished: Checkpoint) -> None:
-        """Takes what a run that was stopped, and then finished its report, has kept; unless there is something here."""
-        if finished.exists and not self.exists:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(finished.path, self.path)
+        """Takes what a run that was stopped, and then finished its report, has kept; unless there is something here.
+
+        Whole or not at all. Raises UserError, and takes nothing, where that run is not this one.
+        """
+        if not finished.exists or self.exists:
+            return
+        for place in finished.found:
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # `load` says what is damaged
+                self._compare(json.loads((place / "state.json").read_text("utf-8"))["identity"])
+        fresh = self.path.with_name(f"{FOLDER}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.copytree(finished.path, fresh)
+        fresh.rename(self.path)
 
     def remove(self) -> None:
         """By the first rank, for all."""

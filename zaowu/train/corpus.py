@@ -1,14 +1,15 @@
 """Batches of a tokenised corpus: shard after shard, each in an order of the epoch's own, made when they are asked for.
 
 A batch is a function of (epoch, number) and of nothing else, so training goes on anywhere. Only the plans of the last
-shards that were asked for are in memory, whatever the size of the corpus.
+shards that were asked for are in memory, whatever the size of the corpus, and a shard is planned when it is come to.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from zaowu.records.identity import mixed
 
 BUCKET = 200  # batches that are sorted by length together
 JUDGED_TOKENS = 200_000  # of the held-out documents, at most: the same ones at every evaluation
-KEPT = 2  # plans in memory: a shard's end and the next one's begin may be asked for in turn
+KEPT = 2  # plans, and epochs, in memory: one's end and the next one's begin may be asked for in turn
+SURVEYED = 4  # shards by which the size of an epoch is known; exactly, where there are no more
 SHARDS, ROWS, BATCHES = (np.uint64(salt) for salt in (0x54A6D5, 0x60E5, 0xBA7C4E5))
 
 
@@ -34,6 +36,14 @@ class Opened:
     plan: Plan
     batches: list[np.ndarray]
     tokens: np.ndarray
+
+
+@dataclass
+class Visit:
+    """One epoch's way through the shards. order: their places. ends: batches up to the end of each that was come to."""
+
+    order: np.ndarray
+    ends: list[int] = field(default_factory=list)
 
 
 class CorpusFeed:
@@ -57,19 +67,34 @@ class CorpusFeed:
         self.layout = layout(self.objectives)
         self.recipe = self.layout.recipe
         self._opened: OrderedDict[tuple[int, int], Opened] = OrderedDict()  # by epoch and place of the shard
-        self._tokens: dict[tuple[int, int], np.ndarray] = {}
+        self._visits: OrderedDict[int, Visit] = OrderedDict()  # by epoch
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def num_batches(self, epoch: int) -> int:
-        return sum(len(self.tokens_of(epoch, place)) for place in range(len(self.entries)))
+        """About, where there are more than `SURVEYED` shards: only the epoch's end tells it then."""
+        return self._size(epoch)[0]
 
     def num_tokens(self, epoch: int, number: int) -> int:
-        """Real tokens of that batch, without making it."""
+        """Real tokens of that batch, without making it. Raises IndexError beyond the epoch's end."""
         place, number = self._find(epoch, number)
-        return int(self.tokens_of(epoch, place)[number])
+        return int(self.opened(epoch, place).tokens[number])
 
     def epoch_tokens(self, epoch: int) -> int:
-        """Real tokens of all its batches."""
-        return sum(int(self.tokens_of(epoch, place).sum()) for place in range(len(self.entries)))
+        """Real tokens of all its batches, as exactly as `num_batches`."""
+        return self._size(epoch)[1]
+
+    def _size(self, epoch: int) -> tuple[int, int]:
+        """Batches and tokens of an epoch, told from the shards of which it sees the most."""
+        if epoch not in self._sizes:
+            places, times = list(range(len(self.entries))), 1.0
+            if len(places) > SURVEYED:
+                seen = np.array([self.shards.seen_tokens(entry, self.recipe.weights) for entry in self.entries])
+                places = np.argsort(-seen, kind="stable")[:SURVEYED].tolist()
+                times = float(seen.sum() / max(1.0, seen[places].sum()))
+            found = [self.opened(epoch, place).tokens for place in places]
+            batches, tokens = sum(map(len, found)), sum(int(own.sum()) for own in found)
+            self._sizes[epoch] = round(batches * times), round(tokens * times)
+        return self._sizes[epoch]
 
     def named(self, epoch: int, number: int) -> str:
         """The rows of that batch, for one sentence."""
@@ -114,19 +139,18 @@ class CorpusFeed:
 
     def _find(self, epoch: int, number: int) -> tuple[int, int]:
         """The shard that holds a batch, and the batch's number in it. Shards before it are planned, none behind."""
-        left = number
-        for place in self.order(epoch).tolist():
-            if left < (count := len(self.tokens_of(epoch, place))):
-                return place, left
-            left -= count
-        raise IndexError(f"epoch {epoch} has no batch {number}")
-
-    def tokens_of(self, epoch: int, place: int) -> np.ndarray:
-        """(batches,) real tokens of the batches of a shard; kept, for a corpus has few batches."""
-        key = epoch, place
-        if key not in self._tokens:
-            self._tokens[key] = self.opened(epoch, place).tokens
-        return self._tokens[key]
+        if epoch not in self._visits:
+            self._visits[epoch] = Visit(self.order(epoch))
+        self._visits.move_to_end(epoch)
+        while len(self._visits) > KEPT:
+            self._visits.popitem(last=False)
+        order, ends = (visit := self._visits[epoch]).order, visit.ends
+        while not ends or number >= ends[-1]:
+            if len(ends) == len(order):
+                raise IndexError(f"epoch {epoch} has no batch {number}")
+            ends.append((ends[-1] if ends else 0) + len(self.opened(epoch, int(order[len(ends)])).batches))
+        turn = bisect_right(ends, number)
+        return int(order[turn]), number - (ends[turn - 1] if turn else 0)
 
     def opened(self, epoch: int, place: int) -> Opened:
         key = epoch, place

@@ -12,14 +12,16 @@ from zaowu.model import Model
 class Feed(Protocol):
     """Batches that are functions of (epoch, number) and of nothing else: training may go on from any of them."""
 
-    def num_batches(self, epoch: int) -> int: ...
+    def num_batches(self, epoch: int) -> int:
+        """For planning: about, where counting them would take a pass over the data."""
+        ...
 
     def num_tokens(self, epoch: int, number: int) -> int:
-        """Real tokens of that batch, known without making it."""
+        """Real tokens of that batch, known without making it. Raises IndexError beyond the epoch's end."""
         ...
 
     def epoch_tokens(self, epoch: int) -> int:
-        """Real tokens of all its batches."""
+        """Real tokens of all its batches, as exactly as `num_batches`."""
         ...
 
     def batch(self, epoch: int, number: int) -> Batch:

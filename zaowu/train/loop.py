@@ -103,7 +103,7 @@ def train(
     bar = Bar(label, run.planned_tokens())
     with _interruptible() as run.pressed, bar:
         while not training.reason:
-            while number < feed.num_batches(epoch) and not (run.is_interrupted or run.is_done or training.reason):
+            while run.has(epoch, number) and not (run.is_interrupted or run.is_done or training.reason):
                 loss = run.take_step(optimizer, epoch, number)
                 number += 1
                 bar.advance(run.last_tokens, "" if loss is None else f"loss {loss:.3f}")
@@ -172,6 +172,13 @@ class _Run:
     def rate(self, step: int) -> float:
         """The learning rate at `step`, as a share of its peak."""
         return rate(step, num_steps=self.num_steps, warmup=self.warmup, shape=self.config.schedule.shape)
+
+    def has(self, epoch: int, number: int) -> bool:
+        """Whether the epoch has that batch."""
+        try:
+            return self.feed.num_tokens(epoch, number) > 0
+        except IndexError:
+            return False
 
     def planned_tokens(self) -> float:
         """Tokens from here to the end."""

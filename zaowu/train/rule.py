@@ -89,8 +89,8 @@ def fill(config: TrainConfig, *, num_records: int, from_base: bool, kinds: Colle
     )
 
 
-def fill_pretraining(config: TrainConfig, *, num_tokens: int, length: int, from_base: bool) -> TrainConfig:
-    """The same for pre-training on a corpus of `num_tokens`, in rows of `length`; what the person chose stays.
+def fill_pretraining(config: TrainConfig, *, epoch_tokens: float, length: int, from_base: bool) -> TrainConfig:
+    """The same for pre-training where an epoch sees so many tokens, in rows of `length`; what the person chose stays.
 
     Small corpora are read several times: the loss on held-out documents falls for tens of epochs (Muennighoff et al.
     2023: four are nearly as good as new text), and the best evaluation is kept. Twenty evaluations see it turn.
@@ -98,10 +98,10 @@ def fill_pretraining(config: TrainConfig, *, num_tokens: int, length: int, from_
     limits = config.schedule
     epochs = config.epochs
     if epochs is None and limits.steps is None and limits.tokens is None:
-        epochs = max(1, min(20, math.ceil(PRETRAIN_TOKENS / max(1, num_tokens))))
+        epochs = max(1, min(20, math.ceil(PRETRAIN_TOKENS / max(1, epoch_tokens))))
     batch_size = config.batch_size or 32
     planned = [limits.steps or math.inf, (limits.tokens or math.inf) / (batch_size * length)]
-    planned.append((epochs or math.inf) * num_tokens / (batch_size * length))
+    planned.append((epochs or math.inf) * epoch_tokens / (batch_size * length))
     steps = max(1, math.ceil(min(planned)))
     every = limits.evaluate_steps or max(1, steps // EVALUATIONS)
     return replace(
@@ -137,7 +137,7 @@ def from_scratch(
             norm_place=own.norm_place,
             dropout=own.dropout,
             num_segments=0,
-            positions=PositionConfig(max_positions=max_positions),
+            positions=PositionConfig(kind="learned" if max_positions > 1 else "none", max_positions=max_positions),
             attention=AttentionConfig(num_heads=heads),
         )
     if causal:

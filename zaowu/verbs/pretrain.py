@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from zaowu import learn
-from zaowu.batching.shards import Shards, build, remove_shards
+from zaowu.batching.shards import Shards, begin_shards, build, remove_shards, writing
 from zaowu.config import PretrainConfig
-from zaowu.errors import UserError
+from zaowu.errors import Stopped, UserError
 from zaowu.evaluate.filled import GAP
 from zaowu.learn.corpus import (
     Pretrained,
@@ -30,7 +31,7 @@ from zaowu.records.corpus import Corpus, sample
 from zaowu.report.pretraining import Pretraining, Source
 from zaowu.report.say import language
 from zaowu.run.base import Base, save, shape_for_others
-from zaowu.run.folder import partial, shared_place, writing
+from zaowu.run.folder import partial, shared_place
 from zaowu.train.checkpoint import Checkpoint, what_decides
 from zaowu.train.estimate import cost
 from zaowu.train.estimate.machine import peak_memory_mb
@@ -95,7 +96,10 @@ def pretrain(
             if shards is None:
                 raise UserError("--part: expected --shards FOLDER beside it, a folder that all parts share.")
             config, found, corpus = open_corpus(config)
-            _tokenised(config, found, corpus, Path(shards), share)
+            with writing(Path(shards)):
+                begin_shards(Path(shards), keep=True, anew=False)
+            with _stoppable(Path(shards), shards, Path(shards)):
+                _tokenised(config, found, corpus, Path(shards), share)
             return None
         name = Path(config.sources[0]).absolute().stem
         folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
@@ -117,28 +121,29 @@ def _pretrain(
     checkpoint = Checkpoint(partial(folder), keep=config.train.keep)
     place_of_shards, ranks = folder.with_name(folder.name + SHARDS) if shards is None else Path(shards), current()
     if ranks.is_first:
-        if resume:
-            checkpoint.bring_back(Checkpoint(folder))
-            if not checkpoint.exists:
-                note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
-        else:
+        if not resume:
             checkpoint.remove()
-        if shards is None and not resume:
-            remove_shards(place_of_shards)
-    tokens, made_shards = _tokenised(config, base, corpus, place_of_shards, (0, 1))
-    assert made_shards is not None
-    for sentence in corpus.counts.sentences():
-        note(sentence)
-    note(
-        f"{made_shards.num_tokens('train'):,} tokens of {made_shards.num_documents('train'):,} documents to learn "
-        f"from, {made_shards.num_tokens('valid'):,} tokens of {made_shards.num_documents('valid'):,} held out."
-    )
-    checkpoint.identity = _identity(config, made_shards)
-    ready = make_ready(made_shards, tokens, config)
-    if not is_quiet() and ranks.world == 1:
-        for sentence in foresee(ready, made_shards, config, spent={"reading": time.monotonic() - start}).short():
+        elif not (checkpoint.exists or Checkpoint(folder).exists):
+            note(f"{folder}: no checkpoint to go on from; starting from the beginning.")
+        with writing(place_of_shards):
+            begin_shards(place_of_shards, keep=shards is not None, anew=not resume)
+    with _stoppable(folder, shards, place_of_shards):
+        tokens, made_shards = _tokenised(config, base, corpus, place_of_shards, (0, 1))
+        assert made_shards is not None
+        for sentence in corpus.counts.sentences():
             note(sentence)
-    made = ready.learn(checkpoint=checkpoint)
+        note(
+            f"{made_shards.num_tokens('train'):,} tokens of {made_shards.num_documents('train'):,} documents to learn "
+            f"from, {made_shards.num_tokens('valid'):,} tokens of {made_shards.num_documents('valid'):,} held out."
+        )
+        checkpoint.identity = _identity(config, made_shards)
+        if resume and ranks.is_first:
+            checkpoint.bring_back(Checkpoint(folder))
+        ready = make_ready(made_shards, tokens, config)
+        if not is_quiet() and ranks.world == 1:
+            for sentence in foresee(ready, made_shards, config, spent={"reading": time.monotonic() - start}).short():
+                note(sentence)
+        made = ready.learn(checkpoint=checkpoint)
     if not ranks.is_first:
         return None
     base_made = save(made, _content(made, made_shards, config, folder), config, folder, lang=lang)
@@ -150,6 +155,20 @@ def _pretrain(
             except UserError as error:  # the base is made, whatever somebody put there meanwhile
                 note(str(error))
     return base_made
+
+
+@contextmanager
+def _stoppable(folder: Path, shards: str | Path | None, place_of_shards: Path) -> Iterator[None]:
+    """Inside, Ctrl-C says how to go on, which depends on what is there by then."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        how = " again"
+        if Checkpoint(partial(folder)).exists or (shards is None and not folder.exists()):
+            how = " and --resume"
+        elif shards is None:
+            how = f" and --shards {shlex.quote(str(place_of_shards))}"
+        raise Stopped(f"Stopped; what is done so far is kept. Go on with the same command{how}.") from None
 
 
 def _tokenised(
@@ -213,12 +232,15 @@ def _content(made: Pretrained, shards: Shards, config: PretrainConfig, folder: P
             for source, documents, weight in zip(shards.sources, shards.by_source(), shards.weights, strict=True)
         ),
         corpus={
-            **{name: counts[name] for name in ("documents", "paragraphs", "duplicates", "near_duplicates", "held_out")},
-            "unreadable": counts["num_skipped"],
+            **{
+                name: getattr(counts, name)
+                for name in ("documents", "paragraphs", "duplicates", "near_duplicates", "held_out")
+            },
+            "unreadable": counts.num_skipped,
             "train_tokens": shards.num_tokens("train"),
             "valid_tokens": shards.num_tokens("valid"),
         },
-        unreadable=tuple(counts["skipped"][:10]),
+        unreadable=tuple(map(str, counts.skipped[:10])),
         history=tuple(training.history),
         before=made.before,
         reason=training.reason,
@@ -236,5 +258,5 @@ def _content(made: Pretrained, shards: Shards, config: PretrainConfig, folder: P
         opens_with=classes,
         no_config=why,
         mask=GAP,
-        notes=tuple(counts["notes"]),
+        notes=tuple(counts.notes),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zaowu.batching.shards import Shards, build, make, open_shards, remove_shards
+from zaowu.batching.shards import Shards, begin_shards, build, make, open_shards, remove_shards
 from zaowu.config import CorpusConfig
 from zaowu.errors import UserError
 from zaowu.inputs.text.codec import Codec
@@ -73,7 +73,7 @@ def test_shards_hold_the_tokens_of_every_document(folder, tmp_path, codec) -> No
     for entry in shards.train[:-1]:
         assert entry.tokens >= 200
     assert shards.num_tokens("train") == sum(map(len, every(shards, "train").values()))
-    assert shards.counts["documents"] == NUM
+    assert shards.counts.documents == NUM
     again = open_shards(tmp_path / "out")
     assert every(again, "train") == every(shards, "train")
     assert again.weights == (1.0,)
@@ -180,6 +180,7 @@ def test_parts_of_another_number_are_refused(folder, tmp_path, codec) -> None:
 
 def test_only_what_is_ours_is_removed(folder, tmp_path, codec) -> None:
     out = tmp_path / "out"
+    begin_shards(out, keep=False, anew=True)
     made(corpus_of(folder), codec, out)
     (out / "thesis.txt").write_text("three years of work")
     with pytest.raises(UserError, match=r"'thesis\.txt' lies in it"):
@@ -190,6 +191,17 @@ def test_only_what_is_ours_is_removed(folder, tmp_path, codec) -> None:
     remove_shards(out)
     assert not out.exists()
     remove_shards(out)  # which is no fault
+
+
+def test_shards_that_were_asked_for_are_not_removed(folder, tmp_path, codec, capsys) -> None:
+    out = tmp_path / "out"
+    for keep in (False, True, False):  # the first call is stopped, the second one names the folder
+        begin_shards(out, keep=keep, anew=False)
+        shards = made(corpus_of(folder), codec, out)
+    begin_shards(out, keep=False, anew=True)
+    assert "kept with --shards" in capsys.readouterr().err
+    remove_shards(out)
+    assert every(open_shards(out), "train") == every(shards, "train")
 
 
 def test_documents_are_counted_by_source(folder, tmp_path, codec) -> None:

@@ -198,7 +198,7 @@ def test_sources_that_cannot_be(tmp_path) -> None:
     path = write(tmp_path / "news.txt", "x")
     with pytest.raises(UserError, match=r"no such file.*news\.txt"):
         documents([(str(tmp_path / "new.txt"), 1.0)])
-    with pytest.raises(UserError, match="mixing weight"):
+    with pytest.raises(UserError, match=r"--mix .*: expected a weight above 0"):
         documents([(str(path), 0.0)])
     with pytest.raises(UserError, match="at least one"):
         documents([])
@@ -265,3 +265,10 @@ def test_a_sample_is_spread_and_bounded(tmp_path, capsys) -> None:
     assert out and not out & set(texts)
     assert int(texts[-1][1 : texts[-1].index("篇")]) > 250
     assert "0.1 of about 0.3 MB" in capsys.readouterr().err
+
+
+def test_a_sample_below_one_document_says_what_to_give(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}.txt").write_text(f"第{number}篇, 它有一句话。" * 20, "utf-8")
+    with pytest.raises(UserError, match=r"--set sample_mb: 1e-07 MB .* Give more, 1 for instance"):
+        list(sample(documents([(str(tmp_path), 1.0)], CorpusConfig()), 1e-7))

@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,14 +21,16 @@ from zaowu.batching.shards.shard import Shard
 from zaowu.config import from_plain
 from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.codec import Codec
-from zaowu.records.corpus import Corpus
+from zaowu.progress import note
+from zaowu.records.corpus import Corpus, Counts, refuse_weight
 
 MANIFEST = "shards.json"
-FORMAT = 1
+PASSING = "passing"  # a file that says: nobody asked to keep these shards
+FORMAT = 2
 SIDES = ("train", "valid")
 _NAME = re.compile(r"(train|valid)-(\d{5}-)?\d{5}\.safetensors")
 _OURS = re.compile(
-    r"(pieces|shards\.json|part-\d+-of-\d+\.json|(train|valid)-[\d-]+\.safetensors)(\.[0-9a-f]{8})?(\.new)?"
+    r"(pieces|passing|shards\.json|part-\d+-of-\d+\.json|(train|valid)-[\d-]+\.safetensors)(\.[0-9a-f]{8})?(\.new)?"
 )
 # What changes the tokens; the rest of CorpusConfig is about learning the pieces.
 SETTINGS = (
@@ -37,11 +40,15 @@ SETTINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One shard: its file's name in the folder, sha256, what is in it, and for what ("train" or "valid")."""
+    """One shard: its file's name in the folder, sha256, what is in it, and for what ("train" or "valid").
+
+    by_source: its tokens of each source.
+    """
 
     file: str
     sha256: str
     tokens: int
+    by_source: list[int]
     documents: int
     sentences: int
     side: Literal["train", "valid"]
@@ -116,7 +123,7 @@ class Manifest:
 
     made: Made
     shards: list[Entry] = field(default_factory=list)
-    counts: dict[str, Any] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
     complete: bool = False
 
     def write(self, path: Path) -> None:
@@ -143,8 +150,14 @@ class Manifest:
                 raise UserError(f"{path}: {shorten(repr(entry.file))} is not the name of a shard in this folder.")
             if min(entry.tokens, entry.documents, entry.sentences) < 1:
                 raise UserError(f"{path}, '{entry.file}': expected sizes of at least 1.")
-        if any(not 0 < source.weight <= 1000 for source in manifest.made.sources):
-            raise UserError(f"{path}: expected mixing weights above 0 and at most 1000.")
+            own = entry.by_source
+            if len(own) != len(manifest.made.sources) or min(own) < 0 or sum(own) != entry.tokens:
+                raise UserError(f"{path}, '{entry.file}': its tokens by source are not those of the shard.")
+        for source in manifest.made.sources:
+            refuse_weight(source.weight, where=str(path))
+        numbers = {name: number for name, number in vars(manifest.counts).items() if isinstance(number, int)}
+        if low := next((name for name, number in numbers.items() if number < 0), ""):
+            raise UserError(f"{path}, 'counts': expected '{low}' to be at least 0, got {numbers[low]}.")
         return manifest
 
 
@@ -168,6 +181,19 @@ class Shards:
 
     def num_tokens(self, side: str) -> int:
         return sum(entry.tokens for entry in self.entries(side))
+
+    def seen_tokens(self, entry: Entry, weights: Sequence[float] = ()) -> float:
+        """Of a shard by an epoch, sources weighted."""
+        return (
+            sum(weight * num for weight, num in zip(weights, entry.by_source, strict=True)) if weights else entry.tokens
+        )
+
+    def epoch_tokens(self, side: str) -> float:
+        """Of a side by an epoch, sources weighted."""
+        return sum(self.seen_tokens(entry, self.weights) for entry in self.entries(side))
+
+    def tokens_by_source(self, side: str) -> list[int]:
+        return [sum(entry.by_source[place] for entry in self.entries(side)) for place in range(len(self.sources))]
 
     def num_documents(self, side: str) -> int:
         return sum(entry.documents for entry in self.entries(side))
@@ -194,6 +220,20 @@ class Shards:
         return shard
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns a full disk or a forbidden folder into one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or shorten(error, 200)
+        raise UserError(
+            f"{folder}: the tokenised corpus cannot be written ({reason}). Choose another folder with --shards."
+        ) from None
+
+
 def verify(path: Path, entry: Entry) -> None:
     """Raises UserError where the file is missing or not the one that was written."""
     try:
@@ -209,8 +249,27 @@ def verify(path: Path, entry: Entry) -> None:
         )
 
 
+def begin_shards(folder: Path, *, keep: bool, anew: bool) -> None:
+    """Says of a folder whether its shards stay; anew: those that nobody asked to keep go first.
+
+    Shards that were asked for once stay, whatever a later call says. Raises UserError as `remove_shards`, and OSError
+    where nothing can be written.
+    """
+    if keep:
+        (folder / PASSING).unlink(missing_ok=True)
+        return
+    if anew:
+        remove_shards(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        if not (folder / PASSING).is_file():
+            note(f"{folder}: the tokenised corpus here was kept with --shards; it is used, and stays.")
+    else:
+        (folder / PASSING).touch()
+
+
 def remove_shards(folder: Path) -> None:
-    """Away with a folder that `build` made; nothing happens where there is none.
+    """Away with a folder that `build` made, where nobody asked to keep it; nothing happens where there is none.
 
     Raises UserError where anything else lies in it: that is somebody's, and stays.
     """
@@ -222,7 +281,11 @@ def remove_shards(folder: Path) -> None:
             f"{folder}: the tokenised corpus would go here, and {what}, which is not of our making. Move it, choose "
             "another --out, or name a folder with --shards."
         )
-    shutil.rmtree(folder, ignore_errors=True)
+    if PASSING in names:
+        for path in (folder / name for name in names if name != PASSING):  # the mark goes last, for a kill may come
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_shards(folder: Path) -> Shards:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ import numpy as np
 from zaowu.bases.cache import sha256
 from zaowu.batching.shards import file
 from zaowu.batching.shards.encode import Encoder
-from zaowu.batching.shards.folder import MANIFEST, SIDES, Entry, Made, Manifest, Shards, verify
+from zaowu.batching.shards.folder import MANIFEST, SIDES, Entry, Made, Manifest, Shards, verify, writing
 from zaowu.batching.shards.shard import Shard
-from zaowu.errors import UserError, shorten
+from zaowu.errors import UserError
 from zaowu.inputs.text.codec import Codec
 from zaowu.progress import Bar, note
 from zaowu.records.corpus import Corpus, Document
@@ -41,7 +40,7 @@ def build(corpus: Corpus, codec: Codec, folder: Path, *, part: tuple[int, int] =
         raise UserError(f"--part: expected i/n with i from 0 to n - 1, got {number}/{parts}.")
     made = Made.of(corpus, codec, parts)
     folder = Path(folder)
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if (folder / MANIFEST).is_file():
         manifest = Manifest.read(folder / MANIFEST)
@@ -76,7 +75,7 @@ def _finished(folder: Path, made: Made, corpus: Corpus) -> Shards | None:
         if not any(entry.side == side for entry in every) and (side == "train" or corpus.config.held_out):
             raise UserError(f"{folder}: the tokenizer finds no token in the documents for {side}. Is it for this text?")
     whole = Manifest(made=made, shards=every, counts=done[0].counts, complete=True)
-    with _writing(folder):
+    with writing(folder):
         whole.write(folder / MANIFEST)
     return Shards(folder, whole, weights=[source.weight for source in corpus.sources])
 
@@ -111,10 +110,9 @@ class _Building:
                 raise self._changed()
             if self.waiting[side]:
                 self._write(side, file.joined(self.waiting[side]), path)
-        counts = asdict(self.corpus.counts)
-        counts["skipped"] = [str(skipped) for skipped in self.corpus.counts.skipped[:MAX_NAMED]]
+        counts = replace(self.corpus.counts, skipped=self.corpus.counts.skipped[:MAX_NAMED])
         self.manifest = replace(self.manifest, shards=self.entries, counts=counts, complete=True)
-        with _writing(self.folder):
+        with writing(self.folder):
             self.manifest.write(path)
         return self.manifest
 
@@ -168,12 +166,14 @@ class _Building:
         number = sum(entry.side == side for entry in self.entries)
         name = f"{side}-{number:05d}" if self.parts == 1 else f"{side}-{self.number:05d}-{number:05d}"
         target = self.folder / f"{name}.safetensors"
-        with _writing(self.folder):
+        with writing(self.folder):
             file.write(target, shard)
+            sizes = np.diff(shard.documents)
             entry = Entry(
                 file=target.name,
                 sha256=sha256(target),
                 tokens=shard.num_tokens,
+                by_source=[int(sizes[shard.sources == place].sum()) for place in range(len(self.corpus.sources))],
                 documents=shard.num_documents,
                 sentences=len(shard.sentences) - 1,
                 side=side,  # type: ignore[arg-type]
@@ -199,15 +199,3 @@ def _made(encoder: Encoder, side: str, documents: Sequence[Document], task: Any)
     shard = encoder.shard(documents, task.result())
     if shard is not None:
         yield side, shard
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turns a full disk or a forbidden folder into one sentence."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or shorten(error, 200)
-        raise UserError(f"{folder}: the shards cannot be written ({reason}). Choose another place.") from None

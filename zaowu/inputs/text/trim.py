@@ -64,13 +64,16 @@ def _pieces(model: dict[str, Any]) -> list[str] | None:
 def _renumbered(spec: dict[str, Any], pieces: list[str], keep: list[int]) -> dict[str, Any]:
     """`spec` with the pieces `keep` alone, numbered from 0; every id in the file follows."""
     new_id = {old: new for new, old in enumerate(keep)}
-    spec = json.loads(json.dumps(spec))
     model, inside = spec["model"], [number for number in keep if number < len(pieces)]
+    vocab: Any
     if model["type"] == "Unigram":
-        model["vocab"] = [model["vocab"][number] for number in inside]
-        model["unk_id"] = new_id[model["unk_id"]]
+        vocab = [model["vocab"][number] for number in inside]
     else:
-        model["vocab"] = {pieces[number]: new_id[number] for number in inside}
+        vocab = {pieces[number]: new_id[number] for number in inside}
+    # A copy of what stays alone: of the whole file it would be large, and what stays would lie scattered in it.
+    spec = json.loads(json.dumps({**spec, "model": {**model, "vocab": vocab}}))
+    if model["type"] == "Unigram":
+        spec["model"]["unk_id"] = new_id[model["unk_id"]]
     for entry in spec.get("added_tokens", []):
         entry["id"] = new_id[entry["id"]]
     template = spec.get("post_processor") or {}

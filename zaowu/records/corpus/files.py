@@ -28,6 +28,7 @@ KINDS = {
 }
 PACKINGS = (".gz", ".bz2", ".xz")
 EXPECTED = ".txt, .md, .jsonl, .parquet, .html, or one of these with .gz"
+MOST_WEIGHT = 1000  # of a source: how often an epoch sees it
 MAX_SOURCES = 256  # a document keeps the place of its source in one byte
 
 
@@ -61,8 +62,7 @@ def sources_of(given: Sequence[tuple[str, float]]) -> tuple[tuple[Source, ...], 
         raise UserError(f"pretrain: expected at most {MAX_SOURCES} sources, got {len(given)}. Join them in folders.")
     sources, every = [], []
     for place, (path, weight) in enumerate(given):
-        if not 0 < weight <= 1000:
-            raise UserError(f"{path}: expected a mixing weight above 0 and at most 1000, got {weight:g}.")
+        refuse_weight(weight, where=f"--mix {path}")
         files = list(_files(str(path), place))
         if not files:
             raise UserError(f"{path}: the folder holds no file. Expected {EXPECTED}.")
@@ -74,6 +74,15 @@ def sources_of(given: Sequence[tuple[str, float]]) -> tuple[tuple[Source, ...], 
         sources.append(Source(str(path), float(weight), len(files), size, digest.hexdigest()))
         every += files
     return tuple(sources), tuple(every)
+
+
+def refuse_weight(weight: float, *, where: str) -> None:
+    """Raises UserError for a mixing weight out of its range. where: the flag or the file that it came from."""
+    if not 0 < weight <= MOST_WEIGHT:
+        raise UserError(
+            f"{where}: expected a weight above 0 and at most {MOST_WEIGHT:,}, got {weight:g}. Leave a source out that "
+            "is not to be seen."
+        )
 
 
 def _files(source: str, place: int) -> Iterator[File]:

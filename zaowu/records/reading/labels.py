@@ -19,6 +19,9 @@ from zaowu.records.reading.encoding import MARK
 from zaowu.records.records import BadRow, Table
 
 PREFIX = "__label__"
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
+MEDIA = dict.fromkeys(IMAGES, "image") | dict.fromkeys(SOUNDS, "audio")
 _FASTTEXT = re.compile(PREFIX + r"[^\s,;]+(\s|$)")
 LEAST_COLUMNS = 3  # of 0 and 1; two may as well be two features
 NUM_JUDGED = 1000
@@ -26,7 +29,7 @@ _NUMBERED = re.compile(r"(.*[^\W\d_])[\s_.\-]*[(（]?\d+[)）]?")  # pos_001, �
 
 
 def read_folder(folder: Path, *, source: str) -> Table:
-    """A folder of .txt files: columns `text`, `label`, `file`.
+    """A folder of .txt files: columns `text`, `label`, `file`; of images or recordings: `image` or `audio`, `label`.
 
     The label is the name of the sub-folder that a file is in; without sub-folders it is what stands before the
     number in the file's name, as in `pos_001.txt`. Raises UserError where there is neither.
@@ -35,6 +38,8 @@ def read_folder(folder: Path, *, source: str) -> Table:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if not classes and not files:
         raise UserError(f"{source}: the folder is empty.")
+    if (found := _read_media(folder, classes, source)) is not None:
+        return found
     texts = [path for name in classes for path in sorted(name.glob("*.txt")) if path.is_file()]
     given = [path.parent.name for path in texts]
     stray = [path for path in files if path.suffix.lower() == ".txt"]
@@ -63,6 +68,21 @@ def read_folder(folder: Path, *, source: str) -> Table:
             rows.append(row)
     frame = pl.DataFrame(values, schema=dict.fromkeys(("text", "label", "file"), pl.String), orient="row")
     return Table(frame, np.array(rows, np.int64), source, notes, tuple(bad))
+
+
+def _read_media(folder: Path, classes: Sequence[Path], source: str) -> Table | None:
+    """One sub-folder of images or recordings per class: their paths and labels. None where neither is there."""
+    files = [path for name in classes for path in sorted(name.rglob("*")) if path.is_file() and path.name[0] != "."]
+    kinds = Counter(MEDIA[path.suffix.lower()] for path in files if path.suffix.lower() in MEDIA)
+    if not kinds or sum(path.suffix.lower() == ".txt" for path in files) > kinds.total():
+        return None
+    kind = kinds.most_common(1)[0][0]
+    chosen = [path for path in files if MEDIA.get(path.suffix.lower()) == kind]
+    values = [(str(path.relative_to(folder)), path.relative_to(folder).parts[0]) for path in chosen]
+    frame = pl.DataFrame(values, schema={kind: pl.String, "label": pl.String}, orient="row")
+    other = len(files) - len(chosen)
+    notes = (f"{other} files that are no {kind} by their names are passed over.",) if other else ()
+    return Table(frame, np.arange(1, len(values) + 1), source, notes)
 
 
 def _hint(classes: Sequence[Path], files: Sequence[Path]) -> str:

@@ -20,6 +20,7 @@ from zaowu.batching.order import predict_batches, train_batches
 from zaowu.config import TrunkConfig
 from zaowu.train.estimate.pace import RESERVE
 from zaowu.train.estimate.probe import Probe, Shape, Step
+from zaowu.trunk.transformer.linear import even_size
 
 CACHED = 1024  # kernels that oneDNN keeps; older ones make room
 PRODUCTS = 9  # of different shape in a step, each a kernel: three weights, forward and for the two gradients
@@ -173,15 +174,15 @@ def fit_seconds(fitting: Fitting, sizes: Sizes, probe: Probe) -> Seconds:
 
 
 def num_fresh(fittings: Sequence[Fitting]) -> float:
-    """Numbers of tokens that a step of one process meets for the first time; one that is only answered counts a third,
-    as no gradient needs a kernel for it."""
+    """Sizes of products that a step of one process meets for the first time; one that is only answered counts a third,
+    as no gradient needs a kernel for it. Products come in the sizes of `linear.even`."""
     learned, answered = set[int](), set[int]()
     for fitting in fittings:
         for number in range(fitting.epochs if len(fitting.lengths) <= 100_000 else 1):
-            learned.update(fitting.epoch(number).num_tokens.tolist())
+            learned.update(map(even_size, fitting.epoch(number).num_tokens.tolist()))
         for lengths in (fitting.valid, fitting.asked):
             if len(lengths):
-                answered.update(_batches(lengths, predict_batches(lengths)).num_tokens.tolist())
+                answered.update(map(even_size, _batches(lengths, predict_batches(lengths)).num_tokens.tolist()))
     return len(learned) + len(answered - learned) / 3
 
 

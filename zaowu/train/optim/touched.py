@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+import mmap
+from contextlib import suppress
+
 import torch
 from torch import Tensor
 
@@ -64,8 +66,15 @@ class TouchedRows:
 def _zeros(weight: Tensor) -> Tensor:
     """Zeros of its shape, which take memory on a CPU only where they are first written; those of torch do so at once.
 
-    Of a table of 250,000 rows a short training touches a few thousand.
+    Of a table of 250,000 rows a short training touches a few thousand. Arrays of numpy ask the system for pages of
+    2 MB, each of which holds a row that is touched: so these ask it for small ones.
     """
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not weight.numel():
         return torch.zeros_like(weight)
-    return torch.from_numpy(np.zeros(weight.shape, np.float32))
+    # Windows knows no kinds of memory; what is shared elsewhere would be written by a copy of the process as well.
+    kinds = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    memory = mmap.mmap(-1, weight.numel() * weight.element_size(), **kinds)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):  # a system without large pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=weight.dtype).view(weight.shape)

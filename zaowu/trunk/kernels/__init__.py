@@ -1,10 +1,11 @@
-"""Steps of training that torch does in many passes over memory, each as one pass in C.
+"""Steps that torch does in many passes over memory, each as one pass in C.
 
     attention   over packed rows, dropout included                              attention.c
     gelu        on bfloat16                                                     gelu.c
     residual    dropout, sum and layer norm; sums of columns                    residual.c
     softmax     cross-entropy over the vocabulary, with its gradient             softmax.c
     adamw       and the norm of all gradients, straight from the products       adamw.c
+    encoder     all blocks of an encoder in one call, without a gradient         encoder.c
 
 What they compute, and where they are not available, is the code they stand in for, within rounding. Every result is
 the same on any number of threads. `available` decides for a tensor; nothing else in the package asks about compilers.

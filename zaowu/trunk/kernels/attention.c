@@ -99,60 +99,71 @@ INLINE void keep_factors(const Attention *at, float *keep, uint64_t *coins, int6
         keep[j] = coin[j] >= losing ? factor : 0.0f;
 }
 
+/* Floats that `attend` works in. */
+INLINE int64_t attention_room(const Attention *at) {
+    const int64_t padded = round_up(at->length, WIDE);
+    return 2 * padded * at->width + 2 * ROWS * at->width + ROWS * padded + 3 * padded;
+}
+
+/* The heads of group g at record b. Arrays as in `attention_forward`. */
+static void attend(const Attention *at, const void *qkv, int64_t low, void *out, int64_t low_out, float *sums,
+                   int64_t b, int64_t g, float *memory) {
+    const int64_t H = at->heads, G = at->groups, K = at->width, stride = (H + 2 * G) * K;
+    const int64_t padded = round_up(at->length, WIDE), start = at->starts[b], T = at->starts[b + 1] - start;
+    const int64_t P = round_up(T, WIDE);
+    const float scale = 1 / sqrtf((float)K);
+    float *keys = memory, *values = keys + padded * K, *queries = values + padded * K, *seen = queries + ROWS * K;
+    float *scores = seen + ROWS * K, *keep = scores + ROWS * padded;
+    uint64_t *coins = (uint64_t *)(keep + padded);
+    load(values, qkv, low, start * stride + (H + g) * K, stride, T, K, 1);
+    memset(values + T * K, 0, (P - T) * K * 4);
+    transpose(keys, values, K, P);
+    load(values, qkv, low, start * stride + (H + G + g) * K, stride, T, K, 1);
+    for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
+        for (int64_t first = 0; first < T; first += ROWS) {
+            const int64_t M = least(ROWS, T - first), row = start + first;
+            load(queries, qkv, low, row * stride + h * K, stride, M, K, scale);
+            memset(queries + M * K, 0, (round_up(M, 4) - M) * K * 4);
+            const int64_t S = seen_keys(at, first + M, T), Q = round_up(S, WIDE);
+            product(M, Q, K, queries, K, 1, keys, P, scores, P, 0);
+            for (int64_t i = 0; i < M; i++) {
+                float *s = scores + i * P, most = -INFINITY, sum = 0;
+                forbid(at, s, start, first + i, S, Q);
+#pragma omp simd reduction(max : most)
+                for (int64_t j = 0; j < Q; j++)
+                    most = s[j] > most ? s[j] : most;
+#pragma omp simd reduction(+ : sum)
+                for (int64_t j = 0; j < Q; j++) {
+                    s[j] = exponential(s[j] - most);
+                    sum += s[j];
+                }
+                sums[(row + i) * H + h] = most + logf(sum);
+                const float inverse = 1 / sum;
+                if (at->grid) {
+                    keep_factors(at, keep, coins, b, h, first + i, Q);
+                    for (int64_t j = 0; j < Q; j++)
+                        s[j] *= inverse * keep[j];
+                } else
+                    for (int64_t j = 0; j < Q; j++)
+                        s[j] *= inverse;
+            }
+            product(M, K, S, scores, P, 1, values, K, seen, K, 0);
+            store(out, low_out, row * H * K + h * K, H * K, M, K, seen, 1);
+        }
+}
+
 /* qkv: (N, (heads + 2 groups) width). out: (N, heads width). sums: (N, heads) logarithms. Returns 0, or 1: no memory. */
 int attention_forward(const Attention *at, const void *qkv, int64_t low, void *out, int64_t low_out, float *sums) {
-    const int64_t H = at->heads, G = at->groups, K = at->width, stride = (H + 2 * G) * K;
-    const int64_t padded = round_up(at->length, WIDE);
-    const float scale = 1 / sqrtf((float)K);
     int failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
-        float *memory = scratch(2 * padded * K + 2 * ROWS * K + ROWS * padded + 3 * padded);
+        float *memory = scratch(attention_room(at));
         failed |= !memory;
-        float *keys = memory, *values = keys + padded * K, *queries = values + padded * K, *seen = queries + ROWS * K;
-        float *scores = seen + ROWS * K, *keep = scores + ROWS * padded;
-        uint64_t *coins = (uint64_t *)(keep + padded);
 #pragma omp for schedule(dynamic, 4)
-        for (int64_t pair = 0; pair < at->batch * G; pair++) {
-            const int64_t b = pair / G, g = pair % G, start = at->starts[b], T = at->starts[b + 1] - start;
-            const int64_t P = round_up(T, WIDE);
-            if (!memory || !T)
-                continue;
-            load(values, qkv, low, start * stride + (H + g) * K, stride, T, K, 1);
-            memset(values + T * K, 0, (P - T) * K * 4);
-            transpose(keys, values, K, P);
-            load(values, qkv, low, start * stride + (H + G + g) * K, stride, T, K, 1);
-            for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
-                for (int64_t first = 0; first < T; first += ROWS) {
-                    const int64_t M = least(ROWS, T - first), row = start + first;
-                    load(queries, qkv, low, row * stride + h * K, stride, M, K, scale);
-                    memset(queries + M * K, 0, (round_up(M, 4) - M) * K * 4);
-                    const int64_t S = seen_keys(at, first + M, T), Q = round_up(S, WIDE);
-                    product(M, Q, K, queries, K, 1, keys, P, scores, P, 0);
-                    for (int64_t i = 0; i < M; i++) {
-                        float *s = scores + i * P, most = -INFINITY, sum = 0;
-                        forbid(at, s, start, first + i, S, Q);
-#pragma omp simd reduction(max : most)
-                        for (int64_t j = 0; j < Q; j++)
-                            most = s[j] > most ? s[j] : most;
-#pragma omp simd reduction(+ : sum)
-                        for (int64_t j = 0; j < Q; j++) {
-                            s[j] = exponential(s[j] - most);
-                            sum += s[j];
-                        }
-                        sums[(row + i) * H + h] = most + logf(sum);
-                        const float inverse = 1 / sum;
-                        if (at->grid) {
-                            keep_factors(at, keep, coins, b, h, first + i, Q);
-                            for (int64_t j = 0; j < Q; j++)
-                                s[j] *= inverse * keep[j];
-                        } else
-                            for (int64_t j = 0; j < Q; j++)
-                                s[j] *= inverse;
-                    }
-                    product(M, K, S, scores, P, 1, values, K, seen, K, 0);
-                    store(out, low_out, row * H * K + h * K, H * K, M, K, seen, 1);
-                }
+        for (int64_t pair = 0; pair < at->batch * at->groups; pair++) {
+            const int64_t b = pair / at->groups;
+            if (memory && at->starts[b + 1] > at->starts[b])
+                attend(at, qkv, low, out, low_out, sums, b, pair % at->groups, memory);
         }
         free(memory);
     }

@@ -16,7 +16,7 @@ LONGEST = 512  # tokens; above, large matrix products of torch are faster
 WIDE = 8  # head widths are multiples of it
 
 
-class _Settings(ctypes.Structure):
+class Settings(ctypes.Structure):
     """`Attention` in attention.c."""
 
     _fields_ = (
@@ -46,7 +46,7 @@ def attention(
     chance: dropout of the weights, with the coins of `Coins.for_weights`.
     """
     assert layout.starts is not None
-    settings = _Settings(
+    settings = Settings(
         starts=address(layout.starts),
         documents=address(layout.packed_documents),
         grid=chance.grid(),
@@ -66,7 +66,7 @@ def attention(
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, qkv: Tensor, settings: _Settings, used: tuple, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: FunctionCtx, qkv: Tensor, settings: Settings, used: tuple, dtype: torch.dtype) -> Tensor:
         qkv = qkv.contiguous()
         out = qkv.new_empty(len(qkv), settings.heads * settings.width, dtype=dtype)
         sums = qkv.new_empty(len(qkv), settings.heads, dtype=torch.float32)

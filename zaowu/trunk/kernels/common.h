@@ -1,8 +1,8 @@
 /* What the kernels share: bf16, exp, dropout's coins, and a small matrix product.
  *
- * Plain C that a compiler vectorises; no processor's own functions. No flag that assumes finite numbers is used:
- * a NaN that comes in must come out, since the training loop looks for it. Every sum runs in an order that depends
- * on sizes alone, so results are the same on any number of threads.
+ * Plain C that a compiler vectorises; no processor's own functions but one in encoder.c. No flag that assumes finite
+ * numbers is used: a NaN that comes in must come out, since the training loop looks for it. Every sum runs in an order
+ * that depends on sizes alone, so results are the same on any number of threads.
  */
 #pragma once
 

@@ -28,6 +28,41 @@ INLINE void row_factors(float *keep, uint64_t *coins, const uint64_t *keys, int6
         keep[j] = coin[j] >= losing ? factor : 0.0f;
 }
 
+/* One row. y: float32, or bfloat16 where `low`. keep: dropout's factors. x, h and out may be the same row. */
+INLINE void norm_row(int64_t width, const float *x, const void *y, int64_t low, const float *keep, const float *gain,
+                     const float *bias, float eps, float *h, float *out, uint16_t *out_low, float *moments) {
+    float total = 0, square = 0;
+    if (low) {
+        const uint16_t *added = (const uint16_t *)y;
+#pragma omp simd reduction(+ : total)
+        for (int64_t j = 0; j < width; j++) {
+            h[j] = x[j] + keep[j] * from_low(added[j]);
+            total += h[j];
+        }
+    } else {
+        const float *added = (const float *)y;
+#pragma omp simd reduction(+ : total)
+        for (int64_t j = 0; j < width; j++) {
+            h[j] = x[j] + keep[j] * added[j];
+            total += h[j];
+        }
+    }
+    const float mean = total / width;
+#pragma omp simd reduction(+ : square)
+    for (int64_t j = 0; j < width; j++)
+        square += (h[j] - mean) * (h[j] - mean);
+    const float rise = 1 / sqrtf(square / width + eps);
+    moments[0] = mean;
+    moments[1] = rise;
+#pragma omp simd
+    for (int64_t j = 0; j < width; j++)
+        out[j] = (h[j] - mean) * rise * gain[j] + bias[j];
+    if (out_low)
+#pragma omp simd
+        for (int64_t j = 0; j < width; j++)
+            out_low[j] = to_low(out[j]);
+}
+
 /* x, h, out: (N, D) float32. y: (N, D). keys: (N) or NULL. out_low: (N, D) bfloat16 or NULL. moments: (N, 2). */
 int residual_norm_forward(int64_t rows, int64_t width, const float *x, const void *y, int64_t low, const float *gain,
                           const float *bias, double eps, const uint64_t *keys, int64_t site, double rate, float *h,
@@ -42,38 +77,10 @@ int residual_norm_forward(int64_t rows, int64_t width, const float *x, const voi
         for (int64_t i = 0; i < rows; i++) {
             if (!keep)
                 continue;
-            const float *from = x + i * width;
-            float *sum = h + i * width, *to = out + i * width, total = 0, square = 0;
+            const int64_t at = i * width;
             row_factors(keep, coins, keys, i, site, width, rate);
-            if (low) {
-                const uint16_t *added = (const uint16_t *)y + i * width;
-#pragma omp simd reduction(+ : total)
-                for (int64_t j = 0; j < width; j++) {
-                    sum[j] = from[j] + keep[j] * from_low(added[j]);
-                    total += sum[j];
-                }
-            } else {
-                const float *added = (const float *)y + i * width;
-#pragma omp simd reduction(+ : total)
-                for (int64_t j = 0; j < width; j++) {
-                    sum[j] = from[j] + keep[j] * added[j];
-                    total += sum[j];
-                }
-            }
-            const float mean = total / width;
-#pragma omp simd reduction(+ : square)
-            for (int64_t j = 0; j < width; j++)
-                square += (sum[j] - mean) * (sum[j] - mean);
-            const float rise = 1 / sqrtf(square / width + (float)eps);
-#pragma omp simd
-            for (int64_t j = 0; j < width; j++)
-                to[j] = (sum[j] - mean) * rise * gain[j] + bias[j];
-            if (out_low)
-#pragma omp simd
-                for (int64_t j = 0; j < width; j++)
-                    out_low[i * width + j] = to_low(to[j]);
-            moments[2 * i] = mean;
-            moments[2 * i + 1] = rise;
+            norm_row(width, x + at, (const char *)y + at * (low ? 2 : 4), low, keep, gain, bias, (float)eps, h + at,
+                     out + at, out_low ? out_low + at : NULL, moments + 2 * i);
         }
         free(keep);
     }

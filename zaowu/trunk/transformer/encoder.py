@@ -12,6 +12,7 @@ values come with writing token by token.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zaowu.config import TrunkConfig
 from zaowu.errors import UserError
+from zaowu.trunk.kernels import encoder as kernel
 from zaowu.trunk.transformer.block import Block
 from zaowu.trunk.transformer.dropout import MAX_RATE, Coins
 from zaowu.trunk.transformer.layout import Layout
@@ -36,6 +38,7 @@ class Encoder(nn.Module):
     """
 
     recompute: bool = False
+    _packed: kernel.Packed | None = None
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
@@ -75,6 +78,9 @@ class Encoder(nn.Module):
         places = layout.pack(positions)
         x = self._enter(layout.pack(vectors), places, layout.pack(segments), coins)
         turn = None
+        if self._answers_at_once(x, layout):
+            assert self._packed is not None
+            return layout.unpack(self.exit_norm(self._packed(x, layout)))
         if self.config.positions.kind == "rotary":
             head_dim = self.config.dim // self.config.attention.num_heads
             turn = rotation(places, head_dim=head_dim, base=self.config.positions.base)
@@ -99,6 +105,34 @@ class Encoder(nn.Module):
         if coins is not None and self.config.dropout:
             x = x * coins.for_tokens(0, width=x.shape[1], rate=self.config.dropout, dtype=x.dtype)
         return x
+
+    def _answers_at_once(self, x: Tensor, layout: Layout) -> bool:
+        """Whether one kernel can do what all blocks do; if so, the weights are laid out for it, where they are not."""
+        first: Block = self.blocks[0]  # type: ignore[assignment]
+        if self.config.positions.kind == "rotary" or not kernel.fits(x, layout, first):
+            return False
+        if self._packed is None or not self._packed.is_fresh:
+            able = all(map(kernel.computes, self.blocks))  # type: ignore[arg-type]
+            self._packed = kernel.Packed(self.blocks) if able else None  # type: ignore[arg-type]
+        return self._packed is not None
+
+    def forget(self) -> None:
+        """Lets the weights go that were laid out for answers."""
+        self._packed = None
+
+    def train(self, mode: bool = True) -> Encoder:
+        self.forget()
+        super().train(mode)
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Encoder:
+        self.forget()  # to another device or precision
+        super()._apply(fn, recurse)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: all but what can be made again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_packed"}
 
     def _coins(self, seed: int | Tensor | None, layout: Layout) -> Coins | None:
         if not self.training or seed is None:

@@ -135,6 +135,8 @@ class Layout:
     @cached_property
     def starts(self) -> Tensor | None:
         """(B + 1,) first packed row of each record, or None where some record has padding before a real token."""
+        if self.full:
+            return torch.arange(self.batch + 1, device=self.mask.device) * self.length
         if bool((self.mask[:, 1:] & ~self.mask[:, :-1]).any()):
             return None
         return F.pad(self.mask.sum(1).cumsum(0), (1, 0))

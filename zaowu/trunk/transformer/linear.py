@@ -141,14 +141,19 @@ def even(rows: Tensor, dtype: torch.dtype) -> Tensor:
     oldest: batches of any size would have them made all the time. At most 3 % of the rows are zeros.
     """
     num_rows, width = rows.shape
-    step = max(1, 2 ** (num_rows.bit_length() - 6))
-    more = -num_rows % step
+    more = even_size(num_rows) - num_rows
     if not more or rows.device.type != "cpu":
         return rows.to(dtype)
     out = torch.empty(num_rows + more, width, dtype=dtype)
     out[:num_rows].copy_(rows)
     out[num_rows:].zero_()
     return out
+
+
+def even_size(num_rows: int) -> int:
+    """How many rows `even` makes of so many."""
+    step = max(1, 2 ** (num_rows.bit_length() - 6))
+    return num_rows + -num_rows % step
 
 
 def _packs(weight: Tensor) -> bool:

@@ -107,7 +107,7 @@ def _from_head(
     assert shards is not None
     spent["tokenising"] = (time.monotonic() - start) * _times_the_bytes(head)
     extent = Extent.of(shards, head.times)
-    ready = make_ready(shards, tokens, config, num_tokens=extent.tokens["train"])
+    ready = make_ready(shards, tokens, config, times=extent.epoch)
     return foresee(ready, shards, config, spent=spent, extent=extent, watts=watts)
 
 
@@ -128,11 +128,7 @@ class Extent:
         if not times or max(times) == 1:
             return cls({side: shards.num_tokens(side) for side in ("train", "valid")})
         weights, every = np.asarray(shards.weights), np.asarray(times)
-        own = {side: np.zeros(len(every)) for side in ("train", "valid")}
-        for side, counts in own.items():
-            for entry in shards.entries(side):
-                shard = shards.open(entry)
-                counts += np.bincount(shard.sources, weights=np.diff(shard.documents), minlength=len(every))
+        own = {side: np.array(shards.tokens_by_source(side)) for side in ("train", "valid")}
         seen = own["train"] * weights
         read = sum(source.bytes / time for source, time in zip(shards.sources, times, strict=True))
         return cls(
