@@ -11,7 +11,8 @@ from sklearn.svm import LinearSVC
 
 from zaowu.errors import UserError
 from zaowu.evaluate import baseline
-from zaowu.evaluate.baseline import TFIDF, Baselines
+from zaowu.evaluate.baseline import LINEAR, TFIDF, Baselines
+from zaowu.evaluate.boosting import BOOSTING
 from zaowu.evaluate.evaluate import evaluate
 from zaowu.targets.category import Category
 from zaowu.targets.number import Number
@@ -293,3 +294,105 @@ def test_several_answers_come_back_to_the_bit(tmp_path):
     for name, raw in found.outputs(train).items():
         assert np.array_equal(again.outputs(train)[name], raw)
         assert again.answerers[name].tuned == found.answerers[name].tuned
+
+
+KINDS = {"age": "number", "since": "date", "housing": "category"}
+
+
+def cells_of(number, *, seed=0):
+    """A made table: who is old and rents says yes, which no linear model can tell."""
+    rng = np.random.default_rng(seed)
+    ages, owns = rng.integers(18, 80, number), rng.random(number) < 0.5
+    cells = {
+        "age": [str(age) if rng.random() > 0.05 else None for age in ages],
+        "since": [f"2024年{month}月1日" for month in rng.integers(1, 13, number)],
+        "housing": ["own" if own else "rent" for own in owns],
+    }
+    return cells, ["yes" if (age > 50) != own else "no" for age, own in zip(ages, owns, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def of_a_table():
+    """Two answers from a table and a text beside it."""
+    cells, labels = cells_of(300)
+    inputs = {**cells, "words": rows_of(300)[0]["title"]}
+    numbers = [float(age or 40) for age in cells["age"]]
+    goals = {"answer": Category.fit(labels), "size": Number.fit(numbers)}
+    groups = {"text": ["words"], "table": list(KINDS)}
+    labels = {"answer": labels, "size": numbers}
+    return baseline.fit_baselines(inputs, goals, labels, groups=groups, kinds=KINDS), inputs
+
+
+def test_a_table_has_a_third_method_that_sees_what_no_line_can(of_a_table):
+    found, _ = of_a_table
+    cells, truth = cells_of(200, seed=1)
+    answers = found.predict({**cells, "words": rows_of(200, seed=1)[0]["title"]})
+    assert list(answers["answer"]) == [MAJORITY, LINEAR, BOOSTING]
+    assert list(answers["size"]) == ["mean", LINEAR, BOOSTING]
+    right = {name: np.mean(np.array(own.labels) == np.array(truth)) for name, own in answers["answer"].items()}
+    assert right[BOOSTING] > 0.9 > 0.75 > right[LINEAR]
+
+
+def test_a_baseline_of_a_table_comes_back_to_the_bit(of_a_table, tmp_path):
+    found, inputs = of_a_table
+    found.save(tmp_path)
+    again = Baselines.load(tmp_path)
+    for name, raw in found.outputs(inputs).items():
+        width = len(found.answerers[name].prior)
+        assert raw.shape == (300, 2 * width) and raw[:, width:].any()
+        assert np.array_equal(again.outputs(inputs)[name], raw)
+        assert again.answerers[name].shaped == found.answerers[name].shaped
+    size = sum((tmp_path / name).stat().st_size for name in ("baseline.safetensors", "baseline.json"))
+    assert 0.5 * size < found.num_bytes <= size
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        None,
+        {},
+        {"sizes": {"depth": 3, "num_features": 3, "num_outputs": 2}},
+        {"sizes": {"depth": 10**9}},
+        {"shaped": {"classes": ["a", "b", "c"], "counts": [1, 1, 1]}},
+        {"more": 1},
+    ],
+)
+def test_made_up_trees_are_refused(of_a_table, tmp_path, damage):
+    found, _ = of_a_table
+    found.save(tmp_path)
+    state = json.loads((tmp_path / "baseline.json").read_text("utf-8"))
+    own = state["answers"][0]
+    own["boosted"] = own["boosted"] | damage if damage else damage
+    (tmp_path / "baseline.json").write_text(json.dumps(state), "utf-8")
+    with pytest.raises(UserError, match="boosted"):
+        Baselines.load(tmp_path)
+
+
+def test_trees_without_a_table_are_refused(saved):
+    _, folder = saved
+    state = json.loads((folder / "baseline.json").read_text("utf-8"))
+    state["answers"][0]["boosted"] = {"sizes": {}, "shaped": {}}
+    (folder / "baseline.json").write_text(json.dumps(state), "utf-8")
+    with pytest.raises(UserError, match="there is no table"):
+        Baselines.load(folder)
+
+
+@pytest.mark.parametrize("part", ["value", "left", "roots"])
+def test_damaged_trees_are_refused(of_a_table, tmp_path, part):
+    from safetensors.numpy import load_file, save_file
+
+    found, _ = of_a_table
+    found.save(tmp_path)
+    tensors = load_file(tmp_path / "baseline.safetensors")
+    name = f"boosted.0.{part}"
+    for wrong in (None, tensors[name][:-1], tensors[name] + 10**6 * (tensors[name].dtype == np.int32)):
+        rest = {key: array for key, array in tensors.items() if key != name}
+        if wrong is not None and wrong.shape == tensors[name].shape and (wrong == tensors[name]).all():
+            wrong = tensors[name] * np.float32(np.nan)
+        save_file(
+            rest if wrong is None else rest | {name: np.ascontiguousarray(wrong)}, tmp_path / "baseline.safetensors"
+        )
+        if part == "roots" and wrong is not None and len(wrong) < len(tensors[name]):
+            continue  # a tree less is a forest all the same
+        with pytest.raises(UserError, match="boosted"):
+            Baselines.load(tmp_path)

@@ -36,7 +36,8 @@ def fitted() -> Input:
 def vectors(source: Input, *values: list[str | None], embedder: TableEmbedding | None = None) -> torch.Tensor:
     embedder = embedder or source.embedder(DIM)
     embedder.initialise(torch.Generator().manual_seed(0))
-    batch = collate([{"table": item.features} for item in source.features(*values)], {"table": source.specs})
+    rows = [{"table": item.features} for item in source.features(*values)]
+    batch = collate(rows, {"table": source.specs}, numbered={"table": source.numbered})
     return embedder(**batch.inputs["table"])  # (B, T, D)
 
 

@@ -24,7 +24,7 @@ def kind_of_answer(fact: Facts) -> tuple[str, str]:
         return kind, "answers with their places in a text" if kind == "span" else "places in a text with labels"
     if fact.share(r"^\s*\[.*\]\s*$") >= 0.95:
         return "tags", "lists"
-    if numbers.share(fact.sample) >= 0.95:
+    if numbers.share(fact.telling) >= 0.95:
         # Whole numbers may be the ids of classes, as many as a guessed target may have; amounts are so by their name.
         most = FEW_NUMBERS if names.is_one_of(fact.name, names.AMOUNTS) else max(MAX_CLASSES, fact.total // 20)
         has_decimals = fact.share(r"\d[.．]\d") > 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from zaowu.records import numbers
+
 NUM_SAMPLED = 5000  # values that decide a column's kind
 
 
@@ -31,6 +33,11 @@ class Facts:
     @property
     def name(self) -> str:
         return self.series.name
+
+    @property
+    def telling(self) -> pl.Series:
+        """The sample without words for nothing (n/a, -, 无) and infinities, which stand among numbers and dates."""
+        return self.sample.filter(~self.sample.str.contains(f"{numbers.NOTHING}|{numbers.INFINITE}"))
 
     def share(self, pattern: str) -> float:
         """The share of the sample that matches `pattern`."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+NOTHING = r"^(?i:[-–—.?？*]+|n/?a|#n/a|nan|nil|null|none|missing|unknown|缺失|无|未知|空)$"  # where a number should be
+INFINITE = r"^(?i:[-+]?(inf|infinity|∞))$"
 _CODES = "USD|HKD|TWD|CNY|RMB|EUR|GBP|JPY|US|HK|NT|AU|CA"
 _CURRENCY = rf"(?:(?:{_CODES})?[$€£¥₩₹₽฿]|{_CODES}|人民币|港币|[美欧港日韩英]?元|圆|円|块)"
 _UNIT = "(?:万亿|萬億|[十百千]?[万萬亿億]|[十百千])"

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from zaowu.errors import UserError, nearest, shorten
-from zaowu.records import answers, dates, names
+from zaowu.records import answers, dates, names, numbers
 from zaowu.records.answers import MAX_CLASSES, quoted
 from zaowu.records.facts import Facts, as_strings
 from zaowu.records.records import Column, Schema, Table
@@ -21,7 +21,6 @@ from zaowu.records.records import Column, Schema, Table
 Guesser = Callable[[pl.Series], str | None]
 LAST = "text"  # is asked when nothing else knows a column; the other kinds are strict, and asked first
 ROLES = ("input", "target", "weight", "group", "slice", "ignored")
-_NUMBER = r"^[-+]?(\d+|\d{1,3}(,\d{3})+)?(\.\d+)?([eE][-+]?\d+)?%?$"
 _CODE = r"^[A-Za-z0-9_\-./:#]*\d[A-Za-z0-9_\-./:#]*$"
 _LINK = r"^(https?://|www\.)\S+$"
 
@@ -127,8 +126,8 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
             return kind, reason
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         return "other", "neither text nor a number"
-    looks_numeric = dtype.is_numeric() or fact.share(_NUMBER) >= 0.95  # 1999.5 is no month of May
-    if dtype.is_temporal() or (not looks_numeric and dates.share(fact.sample) >= 0.95):
+    looks_numeric = dtype.is_numeric() or numbers.share(fact.telling) >= 0.95  # 1999.5 is no month of May
+    if dtype.is_temporal() or (not looks_numeric and dates.share(fact.telling) >= 0.95):
         return "date", "dates"
     has_id_name = names.has_one_of(fact.name, names.IDS)
     is_unique = different >= 0.99 * total and total > 1
@@ -152,8 +151,8 @@ def _kind(fact: Facts, guessers: Mapping[str, Guesser]) -> tuple[str, str]:
 
 def _is_count(series: pl.Series) -> bool:
     """Whether values are 0, 1, 2, ... or another row of whole numbers that goes up by one."""
-    numbers = as_strings(series).str.strip_chars().cast(pl.Int64, strict=False)
-    return numbers.null_count() == 0 and bool((numbers.diff().drop_nulls() == 1).all())
+    whole = as_strings(series).str.strip_chars().cast(pl.Int64, strict=False)
+    return whole.null_count() == 0 and bool((whole.diff().drop_nulls() == 1).all())
 
 
 def _column(name: str, kind: str, reason: str, guessers: Mapping[str, Guesser]) -> Column:

@@ -20,7 +20,7 @@ MANIFEST = "zaowu.json"
 FORMAT = 1
 PARTIAL = ".partial"
 UNLISTED = {MANIFEST, "checkpoint"}
-ALWAYS = ("model.safetensors", "tokenizer.json", "tokenizer_config.json", "metrics.json")  # in every run
+ALWAYS = ("model.safetensors", "metrics.json")  # in every run
 
 
 def partial(folder: Path) -> Path:

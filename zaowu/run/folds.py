@@ -16,8 +16,8 @@ from zaowu.config import FitConfig
 from zaowu.errors import Stopped
 from zaowu.evaluate.baseline import Baselines, fit_baselines
 from zaowu.inputs import grouped
-from zaowu.learn import fit_targets, learn
-from zaowu.progress import note
+from zaowu.learn import fit_targets, make_ready
+from zaowu.progress import note, speaking
 from zaowu.records.prepare import Prepared
 from zaowu.records.records import Records
 from zaowu.run.assemble import Scored
@@ -97,7 +97,9 @@ def cross_validate(prepared: Prepared, config: FitConfig, *, kept: Kept) -> tupl
         if current().sums(own is None) != [0.0]:  # on any rank
             own = None
         if own is None:
-            learned = learn(train, None, config, known=whole, label=f"fold {number + 1} of {len(numbers)}")
+            with speaking(quiet=True):  # the records of all folds have been spoken of
+                ready = make_ready(train, None, config, known=whole)
+            learned = ready.learn(label=f"fold {number + 1} of {len(numbers)}")
             if learned.training.stopped:
                 raise Stopped
             own = learned.outputs(held)

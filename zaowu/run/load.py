@@ -49,6 +49,8 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     answers = data["targets"]
     if not isinstance(answers, dict) or list(answers) != [column.name for column in schema.targets] or not answers:
         raise UserError(f"{where}, 'targets': expected one for each target column, got {shorten(answers)}.")
+    if isinstance(data["inputs"], dict) and "text" in data["inputs"]:
+        listed(data, "tokenizer.json", "tokenizer_config.json", folder=folder)
     source = Inputs.from_state(data["inputs"], folder, where=f"{where}, 'inputs'")
     _check_columns(schema, source.columns, where=where)
     targets = {}

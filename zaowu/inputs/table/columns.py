@@ -33,10 +33,6 @@ MISSING, KNOWN = 0, 1  # codes; of a category 1 is an unknown value, and its own
 UNKNOWN = KNOWN
 NO_PLACE = -1.0  # of a number that is missing: below every bin
 MAX_COLUMNS = 10_000
-_NOTHING = (
-    r"^(?i:[-–—.?？*]+|n/?a|#n/a|nan|nil|null|none|missing|unknown|缺失|无|未知|空)$"  # where a number should stand
-)
-_INFINITE = r"^(?i:[-+]?(inf|infinity|∞))$"
 
 
 @dataclass(frozen=True)
@@ -192,8 +188,8 @@ def _fit_measured(series: pl.Series, kind: str) -> tuple[Column, list[str]]:
 def _oddities(unread: pl.Series, kind: str) -> list[str]:
     """What stands in a column of numbers or dates without being one; empty cells and words for nothing are no news."""
     cells = unread.drop_nulls().str.strip_chars()
-    cells = cells.filter((cells != "") & ~cells.str.contains(_NOTHING))
-    is_infinite = cells.str.contains(_INFINITE)
+    cells = cells.filter((cells != "") & ~cells.str.contains(numbers.NOTHING))
+    is_infinite = cells.str.contains(numbers.INFINITE)
     infinite, others = int(is_infinite.sum()), cells.filter(~is_infinite)
     told = []
     if infinite:

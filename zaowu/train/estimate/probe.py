@@ -117,7 +117,8 @@ def probe(
     steps = {_name(shape): shape for shape in train}
     answers = {_name(shape): shape for shape in predict}
     if found is None or not (steps.keys() <= found.train.keys() and answers.keys() <= found.predict.keys()):
-        bench = _Bench(trunk, device, dtype)
+        longest = max((shape.length for shape in (*steps.values(), *answers.values())), default=0)
+        bench = _Bench(trunk, device, dtype, longest=longest)
         found = found or bench.begin(identity)
         found.train |= {name: bench.train(steps[name]) for name in steps.keys() - found.train.keys()}
         found.predict |= {name: bench.predict(answers[name]) for name in answers.keys() - found.predict.keys()}
@@ -130,12 +131,12 @@ def probe(
 
 
 class _Bench:
-    """The two trunks, and how a step of them is taken."""
+    """The two trunks, and how a step of them is taken. longest: tokens of a record; those of a table have no places."""
 
-    def __init__(self, trunk: TrunkConfig, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, trunk: TrunkConfig, device: torch.device, dtype: torch.dtype, *, longest: int) -> None:
         self.device, self.dtype, self.width = device, dtype, trunk.dim
         self.start, self.resident = time.perf_counter(), resident_bytes()
-        places = replace(trunk.positions, max_positions=max(FIRST + 1, trunk.positions.max_positions))
+        places = replace(trunk.positions, max_positions=max(FIRST + 1, longest, trunk.positions.max_positions))
         trunk = replace(trunk, positions=places)
         self.models, self.optimizers = dict[int, Model](), dict[int, Optimizer]()
         for layers in (FEW, MANY):
