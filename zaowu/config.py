@@ -19,6 +19,7 @@ class PositionConfig:
     kind: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
     max_positions: int = 512  # learned: rows of the table; else only a promise to other libraries
     base: float = 10000.0  # sinusoidal and rotary: longest wavelength / 2 pi
+    halves: bool = False  # sinusoidal: all sines, then all cosines, instead of in turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class TrunkConfig:
     residual: Literal["plain", "rezero"] = "plain"
     dropout: float = 0.1
     num_segments: int = 2  # 0: no segment vectors
+    entry_scale: bool = False  # token vectors are multiplied by the root of `dim`
     entry_norm: bool = True
     causal: bool = False
     positions: PositionConfig = field(default_factory=PositionConfig)
