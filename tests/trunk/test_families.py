@@ -16,6 +16,7 @@ from zaowu.config import AttentionConfig, PositionConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.trunk import families
 from zaowu.trunk.families import bert, roberta
+from zaowu.trunk.transformer.decoder.stack import Decoder
 from zaowu.trunk.transformer.encoder import Encoder
 
 VOCAB, CLASSES = 40, ("体育", "科技", "other")
@@ -345,27 +346,30 @@ def test_a_config_larger_than_its_file_allocates_nothing(tmp_path):
 
 def test_every_family_keeps_the_contract():
     found = families.available()
-    assert set(found) >= {"bert", "roberta", "xlm-roberta", "gpt2", "llama", "qwen2"}
+    assert set(found) >= {"bart", "bert", "gpt2", "llama", "marian", "qwen2", "roberta", "xlm-roberta"}
     for model_type, family in found.items():
         config, facts = family.read_config({**GOOD, "num_key_value_heads": 2})
         given = {"model_type": model_type}
-        data = family.write_config(config, facts, **given)
-        assert json.loads(json.dumps(data)) == data
-        assert family.read_config(data) == (config, facts)
-        heads = ("causal",) if config.causal else ("masked",)
-        assert family.read_config(family.write_config(config, facts, **given, heads=heads)) == (config, facts)
+        pair = "decoder_layers" in facts  # of which half is none of their models
+        heads = ("text",) if pair else ("causal",) if config.causal else ("masked",)
+        for whole in (heads,) if pair else ((), heads):
+            data = family.write_config(config, facts, **given, heads=whole)
+            assert json.loads(json.dumps(data)) == data
+            assert family.read_config(data) == (config, facts)
         with torch.device("meta"):
             weights = set(Encoder(config).state_dict())
+            others = set(Decoder(families.decoder_config(config, facts)).state_dict()) if pair else set()
         for more in ({}, {"heads": heads}, {"classify": True}):
-            if config.causal and more == {"classify": True}:
+            if (config.causal or pair) and more == {"classify": True}:
                 with pytest.raises(UserError, match="no output layer for classes"):
                     family.names(config, facts, **more)
                 continue
             places = [name for place in family.names(config, facts, **more).values() for name in place.names]
             assert len(set(places)) == len(places)
             assert {name[6:] for name in places if name.startswith("trunk.")} == weights, model_type
+            assert {name[8:] for name in places if name.startswith("decoder.")} == (others if more else set())
             assert ("head.weight" in places) == ("classify" in more)
-        for wrong in (("masked", "causal"), ("masked",) if config.causal else ("causal",)):
+        for wrong in (("masked", "causal"), ("masked",) if config.causal or pair else ("causal",)):
             with pytest.raises(UserError, match="no output layer"):
                 family.names(config, facts, heads=wrong)
             with pytest.raises(UserError, match="no output layer"):
