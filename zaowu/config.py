@@ -112,6 +112,25 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WriteConfig:
+    """How text is written. The defaults take the likeliest token each time.
+
+    beams > 1 searches for the likeliest text; temperature > 0 draws. They exclude each other.
+    """
+
+    max_tokens: int = 128
+    beams: int = 1
+    length_penalty: float = 1.0  # of beams: a text's score is its log probability / its tokens ** this
+    no_repeat: int = 0  # so many tokens in a row never come twice; 0: no such rule
+    temperature: float = 0.0  # logits are divided by it before one is drawn
+    top_k: int = 0  # of those so many likeliest only; 0: all
+    top_p: float = 1.0  # of the fewest likeliest that have this share of the probability together
+    repeat_penalty: float = 1.0  # logits of tokens that were there are divided by it, negative ones multiplied
+    stop: tuple[str, ...] = ()  # a text ends before the first of these
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which columns mean what, and which rows are used for what. Paths are kept as text."""
 
