@@ -1,9 +1,10 @@
-"""Steps of training that torch does in many passes over memory, each as one pass in C.
+"""Steps of training, and of writing, that torch does in many passes over memory, each as one pass in C.
 
     attention   over packed rows, dropout included                              attention.c
     gelu        on bfloat16                                                     gelu.c
     residual    dropout, sum and layer norm; sums of columns                    residual.c
     softmax     cross-entropy over the vocabulary, with its gradient             softmax.c
+    write       one token more through a whole stack, for few rows                write.c
     adamw       and the norm of all gradients, straight from the products       adamw.c
 
 What they compute, and where they are not available, is the code they stand in for, within rounding. Every result is

@@ -4,3 +4,4 @@
 #include "gelu.c"
 #include "residual.c"
 #include "softmax.c"
+#include "write.c"

@@ -94,15 +94,19 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def step(self, vectors: Tensor, cache: Cache) -> Tensor:
         """One more token of each row of `cache`, which grows by it: (R, D) vectors -> (R, D) states."""
-        assert self.config.causal and not self.training
-        places = cache.open()
-        x = self._enter(vectors, places, torch.zeros_like(places), None)
-        turn, low = self._turn(places), x
+        x, turn = self.enter(vectors, cache)
+        low = x
         for block in self.blocks:
             x, low = block(x, low, None, rotation=turn, cache=cache)
         cache.close()
         states: Tensor = self.exit_norm(x)
         return states
+
+    def enter(self, vectors: Tensor, cache: Cache) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """The first part of `step`: (R, D) with their places, and the turn of queries and keys; the cache is open."""
+        assert self.config.causal and not self.training
+        places = cache.open()
+        return self._enter(vectors, places, torch.zeros_like(places), None), self._turn(places)
 
     def _turn(self, places: Tensor) -> tuple[Tensor, Tensor] | None:
         """Of queries and keys, where positions are rotary."""

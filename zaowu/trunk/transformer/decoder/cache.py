@@ -50,6 +50,15 @@ class Cache:
     def num_rows(self) -> int:
         return len(self.lengths)
 
+    @property
+    def block(self) -> int:
+        """Places of a block."""
+        return self._shape[4]
+
+    @property
+    def num_lanes(self) -> int:
+        return self._shape[2]
+
     def layer(self, index: int) -> Layer:
         """The part of one block of the stack."""
         return Layer(self, index)
@@ -78,7 +87,7 @@ class Cache:
 
     def reorder(self, rows: Tensor) -> None:
         """Row i goes on from what row rows[i] has, (R,); both must be of one length and of one source."""
-        self.table = self.table[rows]
+        self.table = self.table[rows].contiguous()
 
     def select(self, rows: Tensor) -> None:
         """Only these rows, each at most once, stay, in this order."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zaowu.trunk.kernels import write as kernel
 from zaowu.trunk.transformer.decoder.cache import Cache
 from zaowu.trunk.transformer.decoder.cross import Memory
 from zaowu.trunk.transformer.encoder import Encoder
@@ -33,6 +34,8 @@ class Writer:
         self.vocabulary = Vocabulary()
         self.dtype = dtype or torch.float32
         self.vocabulary.compute_in(self.dtype)
+        self._stack: kernel.Stack | None = None  # made when it is needed first
+        self._fits = kernel.fits(trunk, output, self.dtype)
 
     @torch.no_grad()
     def begin(self, ids: Tensor, mask: Tensor, *, each: int = 1, memory: Memory | None = None) -> tuple[Tensor, Cache]:
@@ -57,7 +60,15 @@ class Writer:
     @torch.no_grad()
     def step(self, state: Cache, tokens: Tensor) -> tuple[Tensor, Cache]:
         """One more token of each row, (R,) -> (R, V) logits of the one behind it. The state goes on in its place."""
-        return self.logits(self.trunk.step(F.embedding(tokens, self.table), state)), state
+        vectors = F.embedding(tokens, self.table)
+        if not self._fits or len(tokens) > kernel.ROWS[self.dtype]:
+            return self.logits(self.trunk.step(vectors, state)), state
+        if self._stack is None:
+            self._stack = kernel.Stack(self.trunk, output=self.output, bias=self.bias, dtype=self.dtype)
+        x, turn = self.trunk.enter(vectors, state)
+        logits = self._stack(x, state, turn)
+        state.close()
+        return logits, state
 
     @torch.no_grad()
     def logits(self, states: Tensor) -> Tensor:

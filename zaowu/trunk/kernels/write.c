@@ -1,0 +1,364 @@
+/* One token more of each of R rows through a whole stack of blocks, and the logits of the next one.
+ *
+ *     x <- x + W_o A(norm(x)),  x <- x + W_down f(W_up norm(x))        (norm before; or after each sum)
+ *     A: softmax(q K^T / sqrt(K)) V over the keys and values of the cache, the new ones put in before
+ *
+ * With few rows all of it is reading weights once from memory, so one call does it all: threads meet between the
+ * products, not between operations. A number is made by one thread, in an order that depends on sizes alone. Weights and
+ * cache are float32 or bfloat16; everything else, sums included, is float32.
+ */
+#include "common.h"
+
+#define FLOATS 16
+#define SIDE 4 /* rows of the weights, and tokens, that are multiplied at once */
+
+typedef float wide __attribute__((vector_size(4 * FLOATS), aligned(4), may_alias));
+typedef uint16_t halves __attribute__((vector_size(2 * FLOATS), aligned(2), may_alias));
+typedef uint32_t words __attribute__((vector_size(4 * FLOATS)));
+
+typedef struct {
+    const void *weight; /* (out, in) */
+    const float *bias;  /* (out), or NULL */
+    int64_t out;
+} Matrix;
+
+typedef struct {
+    const float *gain, *bias; /* gain NULL: no norm; bias NULL: RMS */
+} Norm;
+
+typedef struct {
+    Matrix query, key, value, output, cross_query, cross_output, up, gate, down;
+    Norm attention, cross, ffn;
+    const void *memory_keys, *memory_values; /* (sources, groups, memory_length, width), or NULL */
+    double scales[3];                        /* of the branches: ReZero, else 1 */
+} Layer;
+
+typedef struct {
+    const Layer *layers;
+    int64_t num_layers, dim, heads, groups, width, inner, low; /* inner: of the feed-forward */
+    int64_t before, activation;                                /* 0 gelu, 1 tanh, 2 relu, 3 silu, 4 swiglu */
+    double eps;
+    Norm exit;
+    Matrix logits;
+    int64_t rows, block, places; /* of the cache: rows of its lanes are `lanes` */
+    int64_t lanes;
+    void *const *blocks;                              /* each (layers, 2, lanes, groups, block, width) */
+    const int64_t *lengths;                           /* (rows) */
+    const int32_t *table, *own, *sources;             /* (rows, places), (rows), (rows) */
+    const int64_t *memory_lengths;                    /* (sources) */
+    int64_t memory_length;
+    const float *cos, *sin; /* (rows, width / 2), or NULL */
+    float *x, *found;       /* (rows, dim) in; (rows, logits.out) out */
+    float *room;            /* rows * (3 dim + (heads + 2 groups) width + 2 inner) */
+} Step;
+
+INLINE wide load_low(const uint16_t *from) {
+    const words bits = __builtin_convertvector(*(const halves *)from, words) << 16;
+    return (wide)bits;
+}
+
+INLINE wide load_wide(const void *from, int64_t at, const int low) {
+    return low ? load_low((const uint16_t *)from + at) : *(const wide *)((const float *)from + at);
+}
+
+INLINE float load_one(const void *from, int64_t at, const int low) {
+    return low ? from_low(((const uint16_t *)from)[at]) : ((const float *)from)[at];
+}
+
+INLINE float total(wide x) {
+    float sum = 0, half[FLOATS];
+    memcpy(half, &x, sizeof half);
+    for (int step = FLOATS / 2; step; step /= 2)
+        for (int i = 0; i < step; i++)
+            half[i] += half[i + step];
+    return sum + half[0];
+}
+
+/* y[t][o + i] = w_(o + i) . x_t for `outs` rows of weights and `tokens` tokens. */
+INLINE void dots(const int outs, const int tokens, const void *weight, const int low, int64_t o, int64_t in,
+                 const float *x, const float *bias, float *y, int64_t stride) {
+    wide sums[SIDE][SIDE] = {{{0}}};
+    const int64_t whole = in / FLOATS * FLOATS;
+    for (int64_t k = 0; k < whole; k += FLOATS) {
+        wide right[SIDE];
+        for (int t = 0; t < tokens; t++)
+            right[t] = *(const wide *)(x + t * in + k);
+        for (int i = 0; i < outs; i++) {
+            const int64_t at = (o + i) * in + k;
+            if (!(k & 63))
+                __builtin_prefetch((const char *)weight + (at << (low ? 1 : 2)) + 1024);
+            const wide left = load_wide(weight, at, low);
+            for (int t = 0; t < tokens; t++)
+                sums[i][t] += left * right[t];
+        }
+    }
+    for (int i = 0; i < outs; i++)
+        for (int t = 0; t < tokens; t++) {
+            float sum = total(sums[i][t]) + (bias ? bias[o + i] : 0);
+            for (int64_t k = whole; k < in; k++)
+                sum += load_one(weight, (o + i) * in + k, low) * x[t * in + k];
+            y[t * stride + o + i] = sum;
+        }
+}
+
+/* Rows `first` to `last` of the weights, for all tokens; what the weights are read for four tokens stays in the cache
+ * for the next four. */
+INLINE void span(const int low, const Matrix *m, int64_t in, int64_t first, int64_t last, const float *x, int64_t rows,
+                 float *y, int64_t stride) {
+    for (int64_t o = first; o < last; o += SIDE) {
+        const int64_t outs = least(SIDE, last - o);
+        for (int64_t t = 0; t < rows; t += SIDE) {
+            const float *from = x + t * in;
+            float *to = y + t * stride;
+            const int64_t left = least(SIDE, rows - t);
+            if (outs < SIDE)
+                for (int64_t i = 0; i < outs; i++)
+                    for (int64_t r = 0; r < left; r++)
+                        dots(1, 1, m->weight, low, o + i, in, from + r * in, m->bias, to + r * stride, stride);
+            else if (left == 4)
+                dots(4, 4, m->weight, low, o, in, from, m->bias, to, stride);
+            else if (left == 3)
+                dots(4, 3, m->weight, low, o, in, from, m->bias, to, stride);
+            else if (left == 2)
+                dots(4, 2, m->weight, low, o, in, from, m->bias, to, stride);
+            else
+                dots(4, 1, m->weight, low, o, in, from, m->bias, to, stride);
+        }
+    }
+}
+
+/* y (rows, stride) = x (rows, in) W^T + b, shared among the threads of the team; they do not wait for one another. */
+static void multiply(const Step *s, const Matrix *m, int64_t in, const float *x, float *y, int64_t stride) {
+    const int64_t tiles = (m->out + SIDE - 1) / SIDE;
+#pragma omp for schedule(static) nowait
+    for (int64_t part = 0; part < 32; part++) {
+        const int64_t first = tiles * part / 32 * SIDE, last = least(tiles * (part + 1) / 32 * SIDE, m->out);
+        if (s->low)
+            span(1, m, in, first, last, x, s->rows, y, stride);
+        else
+            span(0, m, in, first, last, x, s->rows, y, stride);
+    }
+}
+
+static void normed(const Norm *norm, double eps, int64_t dim, const float *x, float *y) {
+    float sum = 0, squares = 0;
+    if (!norm->gain) {
+        memcpy(y, x, dim * 4);
+        return;
+    }
+    if (norm->bias) {
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < dim; i++)
+            sum += x[i];
+    }
+    const float mean = norm->bias ? sum / dim : 0;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t i = 0; i < dim; i++)
+        squares += (x[i] - mean) * (x[i] - mean);
+    const float factor = 1 / sqrtf(squares / dim + (float)eps);
+    for (int64_t i = 0; i < dim; i++)
+        y[i] = (x[i] - mean) * factor * norm->gain[i] + (norm->bias ? norm->bias[i] : 0);
+}
+
+/* The sum of a branch, and the norm of what is next: y = norm_after(x + scale b) or x + scale b. */
+static void joined(const Step *s, const Norm *norm, double scale, const float *branch) {
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < s->rows; r++) {
+        float *x = s->x + r * s->dim;
+        for (int64_t i = 0; i < s->dim; i++)
+            x[i] += (float)scale * branch[r * s->dim + i];
+        if (!s->before)
+            normed(norm, s->eps, s->dim, x, x);
+    }
+}
+
+static const float *entered(const Step *s, const Norm *norm, float *h) {
+    if (!s->before)
+        return s->x;
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < s->rows; r++)
+        normed(norm, s->eps, s->dim, s->x + r * s->dim, h + r * s->dim);
+    return h;
+}
+
+INLINE void turned(float *x, int64_t width, const float *cos, const float *sin) {
+    for (int64_t i = 0, half = width / 2; i < half; i++) {
+        const float left = x[i], right = x[i + half];
+        x[i] = left * cos[i] - right * sin[i];
+        x[i + half] = right * cos[i] + left * sin[i];
+    }
+}
+
+INLINE void put(void *to, int64_t at, const float *from, int64_t width, const int low) {
+    for (int64_t i = 0; i < width; i++)
+        if (low)
+            ((uint16_t *)to)[at + i] = to_low(from[i]);
+        else
+            ((float *)to)[at + i] = from[i];
+}
+
+INLINE float dot(const float *q, const void *k, int64_t at, int64_t width, const int low) {
+    float sum = 0;
+    const int64_t whole = width / FLOATS * FLOATS;
+    wide sums = {0};
+    for (int64_t i = 0; i < whole; i += FLOATS)
+        sums += *(const wide *)(q + i) * load_wide(k, at + i, low);
+    for (int64_t i = whole; i < width; i++)
+        sum += q[i] * load_one(k, at + i, low);
+    return whole ? sum + total(sums) : sum;
+}
+
+INLINE void add(float *out, const void *v, int64_t at, float weight, int64_t width, const int low) {
+    const int64_t whole = width / FLOATS * FLOATS;
+    for (int64_t i = 0; i < whole; i += FLOATS)
+        *(wide *)(out + i) += weight * load_wide(v, at + i, low);
+    for (int64_t i = whole; i < width; i++)
+        out[i] += weight * load_one(v, at + i, low);
+}
+
+/* Scores -> weights, in place. */
+INLINE void weigh(float *scores, int64_t count) {
+    float most = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : most)
+    for (int64_t t = 0; t < count; t++)
+        most = scores[t] > most ? scores[t] : most;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t t = 0; t < count; t++) {
+        scores[t] = exponential(scores[t] - most);
+        sum += scores[t];
+    }
+    const float inverse = 1 / sum;
+    for (int64_t t = 0; t < count; t++)
+        scores[t] *= inverse;
+}
+
+/* One group of heads of one row: its new key and value into the cache, then its queries over all of the row's places. */
+INLINE void seen(const Step *s, const int low, int64_t layer, int64_t r, int64_t g, float *qkv, float *out,
+                 float *scores) {
+    const int64_t K = s->width, share = s->heads / s->groups, now = s->lengths[r], plane = s->groups * s->block * K;
+    const int64_t keys = layer * 2 * s->lanes * plane + g * s->block * K, values = keys + s->lanes * plane;
+    float *key = qkv + (s->heads + g) * K, *value = key + s->groups * K;
+    const int64_t at = s->own[r] * plane + now % s->block * K;
+    void *newest = s->blocks[now / s->block];
+    if (s->cos)
+        turned(key, K, s->cos + r * (K / 2), s->sin + r * (K / 2));
+    put(newest, keys + at, key, K, low);
+    put(newest, values + at, value, K, low);
+    for (int64_t h = g * share; h < (g + 1) * share; h++) {
+        float *q = qkv + h * K, *to = out + h * K;
+        const float scale = 1 / sqrtf((float)K);
+        if (s->cos)
+            turned(q, K, s->cos + r * (K / 2), s->sin + r * (K / 2));
+        for (int64_t t = 0; t <= now; t++) {
+            const int64_t place = s->table[r * s->places + t] * plane + t % s->block * K;
+            scores[t] = scale * dot(q, s->blocks[t / s->block], keys + place, K, low);
+        }
+        weigh(scores, now + 1);
+        memset(to, 0, K * 4);
+        for (int64_t t = 0; t <= now; t++) {
+            const int64_t place = s->table[r * s->places + t] * plane + t % s->block * K;
+            add(to, s->blocks[t / s->block], values + place, scores[t], K, low);
+        }
+    }
+}
+
+INLINE void looked_back(const Step *s, const int low, const Layer *layer, int64_t r, int64_t g, const float *queries,
+                        float *out, float *scores) {
+    const int64_t K = s->width, share = s->heads / s->groups, source = s->sources[r], count = s->memory_lengths[source];
+    const int64_t base = (source * s->groups + g) * s->memory_length * K;
+    for (int64_t h = g * share; h < (g + 1) * share; h++) {
+        float *to = out + h * K;
+        const float scale = 1 / sqrtf((float)K);
+        for (int64_t t = 0; t < count; t++)
+            scores[t] = scale * dot(queries + h * K, layer->memory_keys, base + t * K, K, low);
+        weigh(scores, count);
+        memset(to, 0, K * 4);
+        for (int64_t t = 0; t < count; t++)
+            add(to, layer->memory_values, base + t * K, scores[t], K, low);
+    }
+}
+
+INLINE float activated(float x, int64_t kind) {
+    if (kind == 0)
+        return x * normal_below(x, exponential(-0.5f * x * x));
+    if (kind == 1) {
+        const float z = 1.595769122f * (x + 0.044715f * x * x * x); /* 1 + tanh(z / 2) = 2 / (1 + exp(-z)) */
+        return x / (1 + exponential(-z));
+    }
+    if (kind == 2)
+        return x > 0 ? x : (x != x ? x : 0);
+    return x / (1 + exponential(-x));
+}
+
+static void bent(const Step *s, float *up, const float *gate) {
+    const int64_t count = s->rows * s->inner;
+#pragma omp for schedule(static)
+    for (int64_t start = 0; start < count; start += 256)
+        for (int64_t i = start; i < least(count, start + 256); i++)
+            up[i] = s->activation == 4 ? activated(gate[i], 3) * up[i] : activated(up[i], s->activation);
+}
+
+/* Returns 0, or 1: no memory. */
+int write_step(const Step *s) {
+    const int64_t R = s->rows, D = s->dim, K = s->width, wide_qkv = (s->heads + 2 * s->groups) * K;
+    float *h = s->room, *out = h + R * D, *branch = out + R * D, *qkv = branch + R * D, *up = qkv + R * wide_qkv;
+    float *gate = up + R * s->inner;
+    int failed = 0;
+#pragma omp parallel reduction(| : failed)
+    {
+        float *scores = scratch(s->places > s->memory_length ? s->places : s->memory_length);
+        failed |= !scores;
+        for (int64_t l = 0; l < s->num_layers; l++) {
+            const Layer *layer = s->layers + l;
+            const float *x = entered(s, &layer->attention, h);
+            multiply(s, &layer->query, D, x, qkv, wide_qkv);
+            multiply(s, &layer->key, D, x, qkv + s->heads * K, wide_qkv);
+            multiply(s, &layer->value, D, x, qkv + (s->heads + s->groups) * K, wide_qkv);
+#pragma omp barrier
+#pragma omp for schedule(static)
+            for (int64_t pair = 0; pair < R * s->groups; pair++) {
+                const int64_t r = pair / s->groups, g = pair % s->groups;
+                if (!scores)
+                    continue;
+                if (s->low)
+                    seen(s, 1, l, r, g, qkv + r * wide_qkv, out + r * s->heads * K, scores);
+                else
+                    seen(s, 0, l, r, g, qkv + r * wide_qkv, out + r * s->heads * K, scores);
+            }
+            multiply(s, &layer->output, s->heads * K, out, branch, D);
+#pragma omp barrier
+            joined(s, &layer->attention, layer->scales[0], branch);
+            if (layer->memory_keys) {
+                x = entered(s, &layer->cross, h);
+                multiply(s, &layer->cross_query, D, x, qkv, s->heads * K);
+#pragma omp barrier
+#pragma omp for schedule(static)
+                for (int64_t pair = 0; pair < R * s->groups; pair++) {
+                    const int64_t r = pair / s->groups, g = pair % s->groups, at = r * s->heads * K;
+                    if (!scores)
+                        continue;
+                    if (s->low)
+                        looked_back(s, 1, layer, r, g, qkv + at, out + at, scores);
+                    else
+                        looked_back(s, 0, layer, r, g, qkv + at, out + at, scores);
+                }
+                multiply(s, &layer->cross_output, s->heads * K, out, branch, D);
+#pragma omp barrier
+                joined(s, &layer->cross, layer->scales[1], branch);
+            }
+            x = entered(s, &layer->ffn, h);
+            if (s->activation == 4)
+                multiply(s, &layer->gate, D, x, gate, s->inner);
+            multiply(s, &layer->up, D, x, up, s->inner);
+#pragma omp barrier
+            bent(s, up, gate);
+            multiply(s, &layer->down, s->inner, up, branch, D);
+#pragma omp barrier
+            joined(s, &layer->ffn, layer->scales[2], branch);
+        }
+        const float *x = entered(s, &s->exit, h);
+        multiply(s, &s->logits, D, x, s->found, s->logits.out);
+        free(scores);
+    }
+    return failed;
+}
