@@ -65,74 +65,132 @@ INLINE float load_one(const void *from, int64_t at, const int low) {
     return low ? from_low(((const uint16_t *)from)[at]) : ((const float *)from)[at];
 }
 
-INLINE float total(wide x) {
-    float sum = 0, half[FLOATS];
-    memcpy(half, &x, sizeof half);
-    for (int step = FLOATS / 2; step; step /= 2)
-        for (int i = 0; i < step; i++)
-            half[i] += half[i + step];
-    return sum + half[0];
+/* The sums of the numbers of 16 vectors, one in each place: neighbours are added, of two vectors at a time. */
+INLINE wide totals(wide *x) {
+    typedef int32_t places __attribute__((vector_size(4 * FLOATS)));
+    const places even = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+    const places odd = {1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+    for (int count = FLOATS / 2; count; count /= 2)
+        for (int i = 0; i < count; i++)
+            x[i] = __builtin_shuffle(x[2 * i], x[2 * i + 1], even) + __builtin_shuffle(x[2 * i], x[2 * i + 1], odd);
+    return x[0];
 }
 
-/* y[t][o + i] = w_(o + i) . x_t for `outs` rows of weights and `tokens` tokens. */
-INLINE void dots(const int outs, const int tokens, const void *weight, const int low, int64_t o, int64_t in,
-                 const float *x, const float *bias, float *y, int64_t stride) {
-    wide sums[SIDE][SIDE] = {{{0}}};
-    const int64_t whole = in / FLOATS * FLOATS;
-    for (int64_t k = 0; k < whole; k += FLOATS) {
-        wide right[SIDE];
-        for (int t = 0; t < tokens; t++)
-            right[t] = *(const wide *)(x + t * in + k);
-        for (int i = 0; i < outs; i++) {
-            const int64_t at = (o + i) * in + k;
-            if (!(k & 63))
-                __builtin_prefetch((const char *)weight + (at << (low ? 1 : 2)) + 1024);
-            const wide left = load_wide(weight, at, low);
-            for (int t = 0; t < tokens; t++)
-                sums[i][t] += left * right[t];
+INLINE float total(wide x) {
+    float sum = 0;
+    for (int i = 0; i < FLOATS; i++)
+        sum += x[i];
+    return sum;
+}
+
+INLINE float dot(const float *q, const void *k, int64_t at, int64_t width, const int low) {
+    float sum = 0;
+    const int64_t whole = width / FLOATS * FLOATS;
+    wide sums = {0};
+    for (int64_t i = 0; i < whole; i += FLOATS)
+        sums += *(const wide *)(q + i) * load_wide(k, at + i, low);
+    for (int64_t i = whole; i < width; i++)
+        sum += q[i] * load_one(k, at + i, low);
+    return whole ? sum + total(sums) : sum;
+}
+
+/* y[t][o + i] = w_(o + i) . x_t for 16 / tokens rows of weights, one after another: memory is read in one go. */
+INLINE void stream(const int tokens, const void *weight, const int low, int64_t o, int64_t in, const float *x,
+                   const float *bias, float *y, int64_t stride) {
+    const int outs = FLOATS / tokens, apart = 4 / tokens;
+    const int64_t whole = in / (FLOATS * 4) * FLOATS * 4;
+    wide sums[FLOATS];
+    for (int i = 0; i < outs; i++) {
+        wide own[2][4] = {{{0}}};
+        const int64_t row = (o + i) * in;
+        for (int64_t k = 0; k < whole; k += FLOATS * apart)
+            for (int u = 0; u < apart; u++) {
+                const wide left = load_wide(weight, row + k + u * FLOATS, low);
+                for (int t = 0; t < tokens; t++)
+                    own[t][u] += left * *(const wide *)(x + t * in + k + u * FLOATS);
+            }
+        for (int t = 0; t < tokens; t++) {
+            wide sum = own[t][0];
+            for (int u = 1; u < apart; u++)
+                sum += own[t][u];
+            sums[i * tokens + t] = sum;
         }
     }
+    const wide found = totals(sums);
     for (int i = 0; i < outs; i++)
         for (int t = 0; t < tokens; t++) {
-            float sum = total(sums[i][t]) + (bias ? bias[o + i] : 0);
+            float sum = found[i * tokens + t] + (bias ? bias[o + i] : 0);
             for (int64_t k = whole; k < in; k++)
                 sum += load_one(weight, (o + i) * in + k, low) * x[t * in + k];
             y[t * stride + o + i] = sum;
         }
 }
 
-/* Rows `first` to `last` of the weights, for all tokens; what the weights are read for four tokens stays in the cache
- * for the next four. */
+/* The same for 4 rows of weights and 4 tokens at once: each number that is loaded is used four times. */
+INLINE void tiled(const void *weight, const int low, int64_t o, int64_t in, const float *x, const float *bias, float *y,
+                  int64_t stride) {
+    wide sums[FLOATS] = {{0}};
+    const int64_t whole = in / FLOATS * FLOATS;
+    for (int64_t k = 0; k < whole; k += FLOATS) {
+        wide right[SIDE];
+        for (int t = 0; t < SIDE; t++)
+            right[t] = *(const wide *)(x + t * in + k);
+        for (int i = 0; i < SIDE; i++) {
+            const wide left = load_wide(weight, (o + i) * in + k, low);
+            for (int t = 0; t < SIDE; t++)
+                sums[i * SIDE + t] += left * right[t];
+        }
+    }
+    const wide found = totals(sums);
+    for (int i = 0; i < SIDE; i++)
+        for (int t = 0; t < SIDE; t++) {
+            float sum = found[i * SIDE + t] + (bias ? bias[o + i] : 0);
+            for (int64_t k = whole; k < in; k++)
+                sum += load_one(weight, (o + i) * in + k, low) * x[t * in + k];
+            y[t * stride + o + i] = sum;
+        }
+}
+
+/* What is left over of either side. */
+INLINE void alone(const void *weight, const int low, int64_t o, int64_t in, const float *x, const float *bias,
+                  float *y) {
+    *y = dot(x, weight, o * in, in, low) + (bias ? bias[o] : 0);
+}
+
+/* Rows `first` to `last` of the weights, for all tokens: 16 rows are read from memory once, then from the cache. */
 INLINE void span(const int low, const Matrix *m, int64_t in, int64_t first, int64_t last, const float *x, int64_t rows,
                  float *y, int64_t stride) {
-    for (int64_t o = first; o < last; o += SIDE) {
-        const int64_t outs = least(SIDE, last - o);
-        for (int64_t t = 0; t < rows; t += SIDE) {
+    for (int64_t o = first; o < last; o += FLOATS) {
+        const int64_t outs = least(FLOATS, last - o);
+        int64_t t = 0;
+        for (; outs == FLOATS && t < rows;) {
             const float *from = x + t * in;
             float *to = y + t * stride;
-            const int64_t left = least(SIDE, rows - t);
-            if (outs < SIDE)
-                for (int64_t i = 0; i < outs; i++)
-                    for (int64_t r = 0; r < left; r++)
-                        dots(1, 1, m->weight, low, o + i, in, from + r * in, m->bias, to + r * stride, stride);
-            else if (left == 4)
-                dots(4, 4, m->weight, low, o, in, from, m->bias, to, stride);
-            else if (left == 3)
-                dots(4, 3, m->weight, low, o, in, from, m->bias, to, stride);
-            else if (left == 2)
-                dots(4, 2, m->weight, low, o, in, from, m->bias, to, stride);
-            else
-                dots(4, 1, m->weight, low, o, in, from, m->bias, to, stride);
+            if (rows - t >= SIDE) {
+                for (int i = 0; i < FLOATS; i += SIDE)
+                    tiled(m->weight, low, o + i, in, from, m->bias, to, stride);
+                t += SIDE;
+            } else if (rows - t >= 2) {
+                stream(2, m->weight, low, o, in, from, m->bias, to, stride);
+                stream(2, m->weight, low, o + FLOATS / 2, in, from, m->bias, to, stride);
+                t += 2;
+            } else {
+                stream(1, m->weight, low, o, in, from, m->bias, to, stride);
+                t += 1;
+            }
         }
+        for (; t < rows; t++)
+            for (int64_t i = 0; i < outs; i++)
+                alone(m->weight, low, o + i, in, x + t * in, m->bias, y + t * stride + o + i);
     }
 }
 
 /* y (rows, stride) = x (rows, in) W^T + b, shared among the threads of the team; they do not wait for one another. */
 static void multiply(const Step *s, const Matrix *m, int64_t in, const float *x, float *y, int64_t stride) {
-    const int64_t tiles = (m->out + SIDE - 1) / SIDE;
+    const int64_t tiles = (m->out + FLOATS - 1) / FLOATS;
 #pragma omp for schedule(static) nowait
     for (int64_t part = 0; part < 32; part++) {
-        const int64_t first = tiles * part / 32 * SIDE, last = least(tiles * (part + 1) / 32 * SIDE, m->out);
+        const int64_t first = tiles * part / 32 * FLOATS, last = least(tiles * (part + 1) / 32 * FLOATS, m->out);
         if (s->low)
             span(1, m, in, first, last, x, s->rows, y, stride);
         else
@@ -195,17 +253,6 @@ INLINE void put(void *to, int64_t at, const float *from, int64_t width, const in
             ((uint16_t *)to)[at + i] = to_low(from[i]);
         else
             ((float *)to)[at + i] = from[i];
-}
-
-INLINE float dot(const float *q, const void *k, int64_t at, int64_t width, const int low) {
-    float sum = 0;
-    const int64_t whole = width / FLOATS * FLOATS;
-    wide sums = {0};
-    for (int64_t i = 0; i < whole; i += FLOATS)
-        sums += *(const wide *)(q + i) * load_wide(k, at + i, low);
-    for (int64_t i = whole; i < width; i++)
-        sum += q[i] * load_one(k, at + i, low);
-    return whole ? sum + total(sums) : sum;
 }
 
 INLINE void add(float *out, const void *v, int64_t at, float weight, int64_t width, const int low) {

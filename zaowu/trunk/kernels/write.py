@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+import mmap
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 ROWS = {torch.float32: 24, torch.bfloat16: 12}  # at most; with more, torch's products are faster
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "swiglu")  # in the order of write.c
+
+
+LINE = 32  # numbers that a matrix begins at a multiple of
 
 
 class _Matrix(ctypes.Structure):
@@ -60,15 +64,19 @@ def fits(trunk: Encoder, output: Tensor, dtype: torch.dtype) -> bool:
 
 
 class Stack:
-    """A stack and its output layer, laid out for `write.c`. Weights in `dtype`: float32 ones are not copied.
+    """A stack and its output layer, laid out for `write.c`: all matrices behind one another in large pages of memory.
 
-    They are taken as they are now: what is trained on needs another one.
+    With small pages, finding them takes the processor nearly as long as reading them. Weights of float32 move there
+    and are shared with the model; for bfloat16 they are copied as they are now.
     """
 
     def __init__(self, trunk: Encoder, *, output: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
         config = trunk.config
         self.dtype, self.dim = dtype, config.dim
         self._kept: list[Tensor] = []  # what the structures point into
+        matrices = [layer.weight for layer in trunk.modules() if isinstance(layer, nn.Linear)]
+        self._pages = _pages(sum(weight.numel() for weight in (*matrices, output)) + LINE * (1 + len(matrices)), dtype)
+        self._used = 0
         self._layers = (_Layer * config.num_layers)(*(self._layer(block) for block in trunk.blocks))
         heads = config.attention.num_heads
         groups, inner = config.attention.num_groups or heads, config.ffn_dim
@@ -112,7 +120,7 @@ class Stack:
         call("write_step", ctypes.addressof(step))
         return found
 
-    def _layer(self, block: nn.Module) -> _Layer:
+    def _layer(self, block: Any) -> _Layer:
         own, ffn, cross = block.attention, block.ffn, block.cross
         names = ("attention_scale", "cross_scale", "ffn_scale")
         scales = [1.0 if (scale := getattr(block, name)) is None else float(scale) for name in names]
@@ -131,12 +139,15 @@ class Stack:
             found.cross = self._norm(block.cross_norm)
         return found
 
-    def _linear(self, layer: nn.Module) -> _Matrix:
+    def _linear(self, layer: Any) -> _Matrix:
         return self._matrix(layer.weight, layer.bias)
 
     def _matrix(self, weight: Tensor, bias: Tensor | None) -> _Matrix:
-        kept = weight.detach().to(self.dtype).contiguous()
-        self._kept.append(kept)
+        kept = self._pages[self._used : self._used + weight.numel()].view(weight.shape)
+        kept.copy_(weight.detach())
+        self._used += -(-weight.numel() // LINE) * LINE
+        if weight.dtype == self.dtype:
+            weight.data = kept
         return _Matrix(weight=address(kept), bias=self._vector(bias), out=len(kept))
 
     def _norm(self, norm: nn.Module | None) -> _Norm:
@@ -149,3 +160,11 @@ class Stack:
             return None
         self._kept.append(x.detach().float().contiguous())
         return address(self._kept[-1])
+
+
+def _pages(count: int, dtype: torch.dtype) -> Tensor:
+    """(count,) numbers in memory that the system is asked to hold in large pages, where it knows of such."""
+    room = mmap.mmap(-1, count * dtype.itemsize)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        room.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(room, dtype=dtype, count=count)
