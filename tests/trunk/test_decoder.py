@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zaowu.config import AttentionConfig, PositionConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.train.rule import from_scratch
+from zaowu.trunk import precision
 from zaowu.trunk.kernels import build
 from zaowu.trunk.transformer.decoder import cache as caches
 from zaowu.trunk.transformer.decoder.cross import Memory
@@ -277,3 +278,22 @@ def test_a_cache_grows_in_blocks_and_moves_nothing():
 def test_a_decoder_that_sees_the_next_token_or_two_texts_is_refused(change):
     with pytest.raises(UserError, match="expected 'causal' and no segment"):
         Decoder(replace(MARIAN, **change))
+
+
+@pytest.mark.parametrize("kind", [*ALONE, "marian"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 7])
+def test_low_precision_is_near(kind, rows):
+    """Any number of rows, with a width and a vocabulary that leave something over."""
+    stack, memory = stack_and_memory(kind)
+    if memory is not None:
+        memory = Memory(torch.randn(rows, 7, DIM), lengths_mask(*([7, 3, 5] * 3)[:rows]))
+    ids = torch.randint(0, VOCAB, (rows, 12), generator=torch.Generator().manual_seed(3))
+    begun = tuple(([4, 2, 6] * 3)[:rows])
+    wide = replace(stack.config, ffn_dim=64, num_layers=1)
+    stack = shaken(type(stack)(wide))
+    exact = whole(stack, memory, ids, begun)[:, : 12 - max(begun) + 1]
+    precision.use(stack, torch.bfloat16)
+    near = written(stack, memory, ids, begun, dtype=torch.bfloat16)
+    assert (near - exact).abs().max() < 0.03 * exact.abs().max()
+    precision.use(stack, torch.float32)
+    close(written(stack, memory, ids, begun), exact)

@@ -20,6 +20,7 @@ ROWS = {torch.float32: 24, torch.bfloat16: 12}  # at most; with more, torch's pr
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "swiglu")  # in the order of write.c
 
 
+PAIRS = 32  # numbers of bfloat16 that are laid out together, see `load_two`
 LINE = 32  # numbers that a matrix begins at a multiple of
 
 
@@ -60,6 +61,8 @@ class _Step(ctypes.Structure):
 def fits(trunk: Encoder, output: Tensor, dtype: torch.dtype) -> bool:
     """Whether `Stack` can be made of these weights: float32 ones, and a head width that the library works with."""
     weights = [*trunk.parameters(), output]
+    if dtype == torch.bfloat16 and (trunk.config.dim % PAIRS or trunk.config.ffn_dim % PAIRS):
+        return False
     return dtype in DTYPES and all(x.dtype == torch.float32 for x in weights) and available(*weights)
 
 
@@ -144,7 +147,10 @@ class Stack:
 
     def _matrix(self, weight: Tensor, bias: Tensor | None) -> _Matrix:
         kept = self._pages[self._used : self._used + weight.numel()].view(weight.shape)
-        kept.copy_(weight.detach())
+        if self.dtype == torch.bfloat16:  # two halves of 16, in turns
+            kept.view(len(weight), -1, 16, 2).copy_(weight.detach().view(len(weight), -1, 2, 16).transpose(2, 3))
+        else:
+            kept.copy_(weight.detach())
         self._used += -(-weight.numel() // LINE) * LINE
         if weight.dtype == self.dtype:
             weight.data = kept
