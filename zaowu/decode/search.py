@@ -126,10 +126,10 @@ def beam_search(
         logits = logits.repeat_interleave(beams, dim=0)
         scores, width = torch.cat([scores, scores.new_full((num, beams - 1), -1e9)], dim=1), beams
     while alive:
-        found = logits.float().log_softmax(1)
+        found, sums = logits.float(), logits.float().logsumexp(1)
         if bends:
-            found = bent(found, history, config)
-        best, places = _best(found.view(len(alive), width, -1), scores, num_candidates)
+            found, sums = bent(found - sums[:, None], history, config), torch.zeros_like(sums)
+        best, places = _best(found.view(len(alive), width, -1), scores - sums.view(len(alive), width), num_candidates)
         size = found.shape[1]
         taken += 1
         rows, tokens, kept_scores, going = [], [], [], []
@@ -158,7 +158,7 @@ def beam_search(
 
 
 def _best(found: Tensor, scores: Tensor, count: int) -> tuple[list[list[float]], list[list[int]]]:
-    """(B, beams, V) log probabilities and (B, beams) scores -> the `count` best sums of each beginning, and where.
+    """(B, beams, V) logits and (B, beams) scores, logarithms of the logits' sums taken off -> the `count` best sums of each beginning, and where.
 
     The best of each beam first: the best of all are among them.
     """

@@ -239,6 +239,20 @@ def open_language(folder: Path, *, device: torch.device, precision_name: str = "
             f"{folder}: its tokenizer has {codec.num_pieces} pieces, its config.json says "
             f"{base.facts['vocab_size']}. They belong to different models."
         )
+    writer, encoder = read_writer(base, device=device, dtype=dtype)
+    return Language(
+        codec,
+        writer,
+        ends=_ends(base, codec),
+        context=base.trunk.positions.max_positions,
+        encoder=encoder,
+        start=base.facts.get("start_id", 0),
+    )
+
+
+def read_writer(base: Base, *, device: torch.device, dtype: torch.dtype) -> tuple[Writer, Encoder | None]:
+    """What writes with the weights of a folder, and the encoder where it needs one."""
+    pair, folder = "decoder_layers" in base.facts, base.folder
     places = families.find(base.model_type).names(base.trunk, base.facts, heads=("text",) if pair else ("causal",))
     state = families.load_tensors(folder / "model.safetensors", places, config=base.trunk, facts=base.facts)
     table = state[TOKENS].to(device)
@@ -255,14 +269,7 @@ def open_language(folder: Path, *, device: torch.device, precision_name: str = "
         bias=None if bias is None else bias.to(device),
         dtype=dtype,
     )
-    return Language(
-        codec,
-        writer,
-        ends=_ends(base, codec),
-        context=base.trunk.positions.max_positions,
-        encoder=stacks[0] if pair else None,
-        start=base.facts.get("start_id", 0),
-    )
+    return writer, stacks[0] if pair else None
 
 
 def _stack(stack: Any, state: dict[str, Tensor], base: str, device: torch.device, dtype: torch.dtype) -> Any:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zaowu.trunk.transformer.decoder.cache import Cache
     from zaowu.trunk.transformer.encoder import Encoder
 
-ROWS = {torch.float32: 24, torch.bfloat16: 12}  # at most; with more, torch's products are faster
+ROWS = 64  # at most; with more, torch's products are faster
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "swiglu")  # in the order of write.c
 
 
@@ -78,7 +78,7 @@ class Stack:
         self.dtype, self.dim = dtype, config.dim
         self._kept: list[Tensor] = []  # what the structures point into
         matrices = [layer.weight for layer in trunk.modules() if isinstance(layer, nn.Linear)]
-        self._pages = _pages(sum(weight.numel() for weight in (*matrices, output)) + LINE * (1 + len(matrices)), dtype)
+        self._pages = pages(sum(weight.numel() for weight in (*matrices, output)) + LINE * (1 + len(matrices)), dtype)
         self._used = 0
         self._layers = (_Layer * config.num_layers)(*(self._layer(block) for block in trunk.blocks))
         heads = config.attention.num_heads
@@ -168,7 +168,7 @@ class Stack:
         return address(self._kept[-1])
 
 
-def _pages(count: int, dtype: torch.dtype) -> Tensor:
+def pages(count: int, dtype: torch.dtype) -> Tensor:
     """(count,) numbers in memory that the system is asked to hold in large pages, where it knows of such."""
     room = mmap.mmap(-1, count * dtype.itemsize)
     if hasattr(mmap, "MADV_HUGEPAGE"):

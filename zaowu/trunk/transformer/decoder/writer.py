@@ -61,7 +61,7 @@ class Writer:
     def step(self, state: Cache, tokens: Tensor) -> tuple[Tensor, Cache]:
         """One more token of each row, (R,) -> (R, V) logits of the one behind it. The state goes on in its place."""
         vectors = F.embedding(tokens, self.table)
-        if not self._fits or len(tokens) > kernel.ROWS[self.dtype]:
+        if not self._fits or len(tokens) > kernel.ROWS:
             return self.logits(self.trunk.step(vectors, state)), state
         if self._stack is None:
             self._stack = kernel.Stack(self.trunk, output=self.output, bias=self.bias, dtype=self.dtype)
