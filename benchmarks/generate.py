@@ -4,10 +4,9 @@
     python benchmarks/generate.py --part equal [--shape 124m]
 
 speed: GPT-2's shape (124 M) with random weights. With one row, every token reads all weights once, so the limit is
-what the memory gives: measured first in every round, as the fastest of two ways to read 0.5 GB that lies in large
-pages. Then, in turn: theirs in float32 and in bfloat16 (sdpa attention, its cache), ours in both; one text, eight
+what the memory gives: measured before every run, as the fastest of two ways to read 0.5 GB that lies in large pages. Then, in turn: theirs in float32 and in bfloat16 (sdpa attention, its cache), ours in both; one text, eight
 texts, four beams, and eight texts with four beams each. Prompts of 16 tokens; tokens per second of all texts, the
-reading of the prompts included; medians of the rounds.
+reading of the prompts included, and of the tokens behind the first alone, which the limit is for; medians of the rounds.
 
 equal: logits of 512 tokens, told one by one to ours and at once to theirs; and, with a small model that was
 pre-trained on the embedded news for a minute, the tokens of greedy and beam search.
@@ -91,37 +90,48 @@ def speed(folder: Path, rows: Rows, given: argparse.Namespace) -> None:
         ids = torch.randint(5, theirs.config.vocab_size, (num, PROMPT), generator=torch.Generator().manual_seed(1))
 
         def cell(name: str = name, num: int = num, beams: int = beams, ids: Tensor = ids) -> dict[str, Any]:
-            sides: dict[str, Callable[[], object]] = {
-                "theirs fp32": lambda: write_theirs(theirs, ids, beams, given.tokens),
-                "theirs bf16": lambda: write_theirs(low, ids, beams, given.tokens),
-                "ours fp32": lambda: write_ours(ours["fp32"], ids, beams, given.tokens),
-                "ours bf16": lambda: write_ours(ours["bf16"], ids, beams, given.tokens),
+            sides: dict[str, Callable[[int], object]] = {
+                "theirs fp32": lambda count: write_theirs(theirs, ids, beams, count),
+                "theirs bf16": lambda count: write_theirs(low, ids, beams, count),
+                "ours fp32": lambda count: write_ours(ours["fp32"], ids, beams, count),
+                "ours bf16": lambda count: write_ours(ours["bf16"], ids, beams, count),
             }
             for run in sides.values():
-                run()
+                run(2)
             seconds: dict[str, list[float]] = {side: [] for side in sides}
+            further: dict[str, list[float]] = {side: [] for side in sides}
             limits = []
             for _ in range(given.rounds):
-                limits.append(bandwidth(probe))
                 for side, run in sides.items():
-                    start = time.perf_counter()
-                    run()
-                    seconds[side].append(time.perf_counter() - start)
+                    limits.append(bandwidth(probe))
+                    first, whole = (timed(run, count) for count in (1, given.tokens))
+                    seconds[side].append(whole)
+                    further[side].append((whole - first) / (given.tokens - 1))
             found = {side: num * given.tokens / statistics.median(times) for side, times in seconds.items()}
+            steps = {side: num / statistics.median(times) for side, times in further.items()}
             gb_s = statistics.median(limits)
-            best = max(found["theirs fp32"], found["theirs bf16"])
+            limit = gb_s * 1e9 / (4 * size)
             return {
-                **{f"{side}, tokens/s": round(figure, 1) for side, figure in found.items()},
-                "memory, GB/s": round(gb_s, 1),
-                "limit fp32, tokens/s": round(gb_s * 1e9 / (4 * size), 1),
-                "ours fp32 / limit": round(found["ours fp32"] / (gb_s * 1e9 / (4 * size)), 3),
+                "tokens/s": {side: round(figure, 1) for side, figure in found.items()},
+                "tokens/s behind the first": {side: round(figure, 1) for side, figure in steps.items()},
+                "memory, GB/s": [round(figure, 1) for figure in (min(limits), gb_s, max(limits))],
+                "limit of one text in fp32, tokens/s": round(limit, 1),
+                "ours fp32 / limit": round(steps["ours fp32"] / limit, 3) if num * beams == 1 else None,
                 "ours fp32 / theirs fp32": round(found["ours fp32"] / found["theirs fp32"], 2),
                 "ours bf16 / theirs fp32": round(found["ours bf16"] / found["theirs fp32"], 2),
-                "ours bf16 / theirs best": round(found["ours bf16"] / best, 2),
-                "machine": measure.machine() if hasattr(measure, "machine") else "",
+                "ours bf16 / theirs best": round(
+                    found["ours bf16"] / max(found["theirs fp32"], found["theirs bf16"]), 2
+                ),
+                "machine": measure.machine(),
             }
 
         rows.measured({"cell": name, "shape": given.shape, "tokens": given.tokens}, cell)
+
+
+def timed(run: Callable[[int], object], count: int) -> float:
+    start = time.perf_counter()
+    run(count)
+    return time.perf_counter() - start
 
 
 def bandwidth(probe: Tensor) -> float:

@@ -4,7 +4,7 @@
     top-k:  the k likeliest                                                               (Fan et al. 2018)
     top-p:  the fewest likeliest whose share together is p or more, one at least          (Holtzman et al. 2020)
 
-The number that decides is a function of (seed, row, step): the same prompt gets the same text in any batch.
+The number that decides is a function of (seed, row, step), whatever else is in the batch.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def beam_search(
 
 
 def _best(found: Tensor, scores: Tensor, count: int) -> tuple[list[list[float]], list[list[int]]]:
-    """(B, beams, V) logits and (B, beams) scores, logarithms of the logits' sums taken off -> the `count` best sums of each beginning, and where.
+    """(B, beams, V) logits, (B, beams) scores without the logarithm of the logits' sum -> the `count` best, and where.
 
     The best of each beam first: the best of all are among them.
     """

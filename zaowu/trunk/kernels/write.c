@@ -9,6 +9,10 @@
  */
 #include "common.h"
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 #define FLOATS 16
 #define SIDE 4 /* rows of the weights, and tokens, that are multiplied at once */
 
@@ -51,6 +55,7 @@ typedef struct {
     const float *cos, *sin; /* (rows, width / 2), or NULL */
     float *x, *found;       /* (rows, dim) in; (rows, logits.out) out */
     float *room;            /* rows * (3 dim + (heads + 2 groups) width + 2 inner) */
+    uint16_t *rounded;      /* rows * the larger of dim and inner */
 } Step;
 
 INLINE wide load_low(const uint16_t *from) {
@@ -171,6 +176,33 @@ INLINE void tiled(const void *weight, const int low, int64_t o, int64_t in, cons
                 found[i * SIDE + t] + (bias ? bias[o + i] : 0) + rest(weight, (o + i) * in, whole, in, x + t * in);
 }
 
+/* The same where the processor multiplies pairs of bfloat16: `x` has been rounded, and laid out as the weights are. */
+#ifdef __AVX512BF16__
+INLINE void paired(const uint16_t *weight, int64_t o, int64_t in, const uint16_t *x, const float *bias, float *y,
+                   int64_t stride) {
+    wide sums[FLOATS] = {{0}};
+    for (int64_t k = 0; k < in; k += 2 * FLOATS) {
+        words right[SIDE];
+        for (int t = 0; t < SIDE; t++)
+            right[t] = *(const words_at *)(x + t * in + k);
+        for (int i = 0; i < SIDE; i++) {
+            const words left = *(const words_at *)(weight + (o + i) * in + k);
+            for (int t = 0; t < SIDE; t++)
+                sums[i * SIDE + t] = (wide)_mm512_dpbf16_ps((__m512)sums[i * SIDE + t], (__m512bh)left, (__m512bh)right[t]);
+        }
+    }
+    const wide found = totals(sums);
+    for (int i = 0; i < SIDE; i++)
+        for (int t = 0; t < SIDE; t++)
+            y[t * stride + o + i] = found[i * SIDE + t] + (bias ? bias[o + i] : 0);
+}
+#define PAIRED 1
+#else
+INLINE void paired(const uint16_t *weight, int64_t o, int64_t in, const uint16_t *x, const float *bias, float *y,
+                   int64_t stride) {}
+#define PAIRED 0
+#endif
+
 /* What is left over of either side. */
 INLINE void alone(const void *weight, const int low, int64_t o, int64_t in, const float *x, const float *bias,
                   float *y) {
@@ -184,8 +216,8 @@ INLINE void alone(const void *weight, const int low, int64_t o, int64_t in, cons
 }
 
 /* Rows `first` to `last` of the weights, for all tokens: 16 rows are read from memory once, then from the cache. */
-INLINE void span(const int low, const Matrix *m, int64_t in, int64_t first, int64_t last, const float *x, int64_t rows,
-                 float *y, int64_t stride) {
+INLINE void span(const int low, const Matrix *m, int64_t in, int64_t first, int64_t last, const float *x,
+                 const uint16_t *rounded, int64_t rows, float *y, int64_t stride) {
     for (int64_t o = first; o < last; o += FLOATS) {
         const int64_t outs = least(FLOATS, last - o);
         int64_t t = 0;
@@ -194,7 +226,10 @@ INLINE void span(const int low, const Matrix *m, int64_t in, int64_t first, int6
             float *to = y + t * stride;
             if (rows - t >= SIDE) {
                 for (int i = 0; i < FLOATS; i += SIDE)
-                    tiled(m->weight, low, o + i, in, from, m->bias, to, stride);
+                    if (low && PAIRED)
+                        paired(m->weight, o + i, in, rounded + t * in, m->bias, to, stride);
+                    else
+                        tiled(m->weight, low, o + i, in, from, m->bias, to, stride);
                 t += SIDE;
             } else if (rows - t >= 2) {
                 stream(2, m->weight, low, o, in, from, m->bias, to, stride);
@@ -211,6 +246,18 @@ INLINE void span(const int low, const Matrix *m, int64_t in, int64_t first, int6
     }
 }
 
+/* Before the products of `x` (rows, in): rounds it, where they are of pairs. */
+static void ready(const Step *s, int64_t in, const float *x) {
+    if (s->low && PAIRED && s->rows >= SIDE) {
+#pragma omp for schedule(static)
+        for (int64_t start = 0; start < s->rows * in; start += 2 * FLOATS)
+            for (int64_t i = 0; i < FLOATS; i++) {
+                s->rounded[start + 2 * i] = to_low(x[start + i]);
+                s->rounded[start + 2 * i + 1] = to_low(x[start + FLOATS + i]);
+            }
+    }
+}
+
 /* y (rows, stride) = x (rows, in) W^T + b, shared among the threads of the team; they do not wait for one another. */
 static void multiply(const Step *s, const Matrix *m, int64_t in, const float *x, float *y, int64_t stride) {
     const int64_t tiles = (m->out + FLOATS - 1) / FLOATS;
@@ -218,9 +265,9 @@ static void multiply(const Step *s, const Matrix *m, int64_t in, const float *x,
     for (int64_t part = 0; part < 32; part++) {
         const int64_t first = tiles * part / 32 * FLOATS, last = least(tiles * (part + 1) / 32 * FLOATS, m->out);
         if (s->low)
-            span(1, m, in, first, last, x, s->rows, y, stride);
+            span(1, m, in, first, last, x, s->rounded, s->rows, y, stride);
         else
-            span(0, m, in, first, last, x, s->rows, y, stride);
+            span(0, m, in, first, last, x, NULL, s->rows, y, stride);
     }
 }
 
@@ -384,6 +431,7 @@ int write_step(const Step *s) {
         for (int64_t l = 0; l < s->num_layers; l++) {
             const Layer *layer = s->layers + l;
             const float *x = entered(s, &layer->attention, h);
+            ready(s, D, x);
             multiply(s, &layer->query, D, x, qkv, wide_qkv);
             multiply(s, &layer->key, D, x, qkv + s->heads * K, wide_qkv);
             multiply(s, &layer->value, D, x, qkv + (s->heads + s->groups) * K, wide_qkv);
@@ -398,11 +446,13 @@ int write_step(const Step *s) {
                 else
                     seen(s, 0, l, r, g, qkv + r * wide_qkv, out + r * s->heads * K, scores);
             }
+            ready(s, s->heads * K, out);
             multiply(s, &layer->output, s->heads * K, out, branch, D);
 #pragma omp barrier
             joined(s, &layer->attention, layer->scales[0], branch);
             if (layer->memory_keys) {
                 x = entered(s, &layer->cross, h);
+                ready(s, D, x);
                 multiply(s, &layer->cross_query, D, x, qkv, s->heads * K);
 #pragma omp barrier
 #pragma omp for schedule(static)
@@ -415,21 +465,25 @@ int write_step(const Step *s) {
                     else
                         looked_back(s, 0, layer, r, g, qkv + at, out + at, scores);
                 }
+                ready(s, s->heads * K, out);
                 multiply(s, &layer->cross_output, s->heads * K, out, branch, D);
 #pragma omp barrier
                 joined(s, &layer->cross, layer->scales[1], branch);
             }
             x = entered(s, &layer->ffn, h);
+            ready(s, D, x);
             if (s->activation == 4)
                 multiply(s, &layer->gate, D, x, gate, s->inner);
             multiply(s, &layer->up, D, x, up, s->inner);
 #pragma omp barrier
             bent(s, up, gate);
+            ready(s, s->inner, up);
             multiply(s, &layer->down, s->inner, up, branch, D);
 #pragma omp barrier
             joined(s, &layer->ffn, layer->scales[2], branch);
         }
         const float *x = entered(s, &s->exit, h);
+        ready(s, D, x);
         multiply(s, &s->logits, D, x, s->found, s->logits.out);
         free(scores);
     }

@@ -54,7 +54,7 @@ class _Step(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("rows", "block", "places", "lanes")),
         *((name, ctypes.c_void_p) for name in ("blocks", "lengths", "table", "own", "sources", "memory_lengths")),
         ("memory_length", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("cos", "sin", "x", "found", "room")),
+        *((name, ctypes.c_void_p) for name in ("cos", "sin", "x", "found", "room", "rounded")),
     )
 
 
@@ -99,7 +99,7 @@ class Stack:
             logits=self._matrix(output, bias),
         )
         self._floats = 3 * config.dim + (heads + 2 * groups) * (config.dim // heads) + 2 * inner
-        self._room = torch.empty(0)
+        self._room, self._rounded = torch.empty(0), torch.empty(0, dtype=torch.bfloat16)
         self.num_pieces = len(output)
 
     def __call__(self, x: Tensor, cache: Cache, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -107,6 +107,7 @@ class Stack:
         step, rows = self._step, len(x)
         if self._room.numel() < rows * self._floats:
             self._room = torch.empty(rows * self._floats)
+            self._rounded = torch.empty(rows * max(step.dim, step.inner), dtype=torch.bfloat16)
         found = torch.empty(rows, self.num_pieces)
         blocks = (ctypes.c_void_p * len(cache.blocks))(*(block.data_ptr() for block in cache.blocks))
         if cache.memory:
@@ -120,6 +121,7 @@ class Stack:
         step.own, step.sources = address(cache.own), address(cache.sources)
         step.memory_lengths = address(cache.memory_lengths)
         step.x, step.found, step.room = address(x), address(found), address(self._room)
+        step.rounded = address(self._rounded)
         call("write_step", ctypes.addressof(step))
         return found
 
@@ -170,7 +172,9 @@ class Stack:
 
 def pages(count: int, dtype: torch.dtype) -> Tensor:
     """(count,) numbers in memory that the system is asked to hold in large pages, where it knows of such."""
-    room = mmap.mmap(-1, count * dtype.itemsize)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        room.madvise(mmap.MADV_HUGEPAGE)
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.empty(count, dtype=dtype)
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # what is shared has pages of its own kind
+    room = mmap.mmap(-1, count * dtype.itemsize, flags=private)
+    room.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(room, dtype=dtype, count=count)
