@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zaowu.verbs.compare import compare as compare
     from zaowu.verbs.estimate import estimate_fit as estimate_fit, estimate_pretrain as estimate_pretrain
     from zaowu.verbs.fit import fit as fit
+    from zaowu.verbs.generate import generate as generate
     from zaowu.verbs.predict import predict as predict
     from zaowu.verbs.pretrain import pretrain as pretrain
 
@@ -34,6 +35,7 @@ _PLACES = {
     "estimate_fit": "zaowu.verbs.estimate.fit",
     "estimate_pretrain": "zaowu.verbs.estimate.pretrain",
     "fit": "zaowu.verbs.fit",
+    "generate": "zaowu.verbs.generate",
     "load": "zaowu.run.load",
     "predict": "zaowu.verbs.predict",
     "pretrain": "zaowu.verbs.pretrain",

@@ -19,6 +19,7 @@ class PositionConfig:
     kind: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
     max_positions: int = 512  # learned: rows of the table; else only a promise to other libraries
     base: float = 10000.0  # sinusoidal and rotary: longest wavelength / 2 pi
+    halves: bool = False  # sinusoidal: all sines, then all cosines, instead of in turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class TrunkConfig:
     residual: Literal["plain", "rezero"] = "plain"
     dropout: float = 0.1
     num_segments: int = 2  # 0: no segment vectors
+    entry_scale: bool = False  # token vectors are multiplied by the root of `dim`
     entry_norm: bool = True
     causal: bool = False
     positions: PositionConfig = field(default_factory=PositionConfig)
@@ -107,6 +109,25 @@ class TrainConfig:
     keep: int = 1  # checkpoints
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteConfig:
+    """How text is written. The defaults take the likeliest token each time.
+
+    beams > 1 searches for the likeliest text; temperature > 0 draws. They exclude each other.
+    """
+
+    max_tokens: int = 128
+    beams: int = 1
+    length_penalty: float = 1.0  # of beams: a text's score is its log probability / its tokens ** this
+    no_repeat: int = 0  # so many tokens in a row never come twice; 0: no such rule
+    temperature: float = 0.0  # logits are divided by it before one is drawn
+    top_k: int = 0  # of those so many likeliest only; 0: all
+    top_p: float = 1.0  # of the fewest likeliest that have this share of the probability together
+    repeat_penalty: float = 1.0  # logits of tokens that were there are divided by it, negative ones multiplied
+    stop: tuple[str, ...] = ()  # a text ends before the first of these
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

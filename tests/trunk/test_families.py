@@ -16,6 +16,7 @@ from zaowu.config import AttentionConfig, PositionConfig, TrunkConfig
 from zaowu.errors import UserError
 from zaowu.trunk import families
 from zaowu.trunk.families import bert, roberta
+from zaowu.trunk.transformer.decoder.stack import Decoder
 from zaowu.trunk.transformer.encoder import Encoder
 
 VOCAB, CLASSES = 40, ("体育", "科技", "other")
@@ -345,28 +346,43 @@ def test_a_config_larger_than_its_file_allocates_nothing(tmp_path):
 
 def test_every_family_keeps_the_contract():
     found = families.available()
-    assert set(found) >= {"bert", "roberta", "xlm-roberta", "gpt2", "llama", "qwen2", "vit", "whisper"}
+    known = {"bart", "bert", "gpt2", "llama", "marian", "qwen2", "roberta", "vit", "whisper", "xlm-roberta"}
+    assert set(found) >= known
+        "bart",
+        "bert",
+        "gpt2",
+        "llama",
+        "marian",
+        "qwen2",
+        "roberta",
+        "vit",
+        "whisper",
+        "xlm-roberta",
+    }
     for model_type, family in found.items():
         config, facts = family.read_config({**GOOD, "num_key_value_heads": 2})
         given = {"model_type": model_type}
-        data = family.write_config(config, facts, **given)
-        assert json.loads(json.dumps(data)) == data
-        assert family.read_config(data) == (config, facts)
+        pair = "decoder_layers" in facts  # of which half is none of their models
         of_text = "vocab_size" in facts
-        heads = () if not of_text else ("causal",) if config.causal else ("masked",)
-        assert family.read_config(family.write_config(config, facts, **given, heads=heads)) == (config, facts)
+        heads = ("text",) if pair else () if not of_text else ("causal",) if config.causal else ("masked",)
+        for whole in (heads,) if pair else ((), heads):
+            data = family.write_config(config, facts, **given, heads=whole)
+            assert json.loads(json.dumps(data)) == data
+            assert family.read_config(data) == (config, facts)
         with torch.device("meta"):
             weights = set(Encoder(config).state_dict())
+            others = set(Decoder(families.decoder_config(config, facts)).state_dict()) if pair else set()
         for more in ({}, {"heads": heads}, {"classify": True}):
-            if (config.causal or model_type == "whisper") and more == {"classify": True}:
+            if (config.causal or pair or model_type == "whisper") and more == {"classify": True}:
                 with pytest.raises(UserError, match="no output layer for"):
                     family.names(config, facts, **more)
                 continue
             places = [name for place in family.names(config, facts, **more).values() for name in place.names]
             assert len(set(places)) == len(places)
             assert {name[6:] for name in places if name.startswith("trunk.")} == weights, model_type
+            assert {name[8:] for name in places if name.startswith("decoder.")} == (others if pair and more else set())
             assert ("head.weight" in places) == ("classify" in more)
-        for wrong in (("masked", "causal"), ("masked",) if config.causal or not of_text else ("causal",)):
+        for wrong in (("masked", "causal"), ("masked",) if config.causal or pair or not of_text else ("causal",)):
             with pytest.raises(UserError, match="no output layer"):
                 family.names(config, facts, heads=wrong)
             with pytest.raises(UserError, match="no output layer"):

@@ -299,6 +299,11 @@ TABLE = [
     ("bases fetsh minilm-l6-en", r"No such command 'fetsh'\. Did you mean 'fetch'\? See 'zaowu bases --help'\.", 2),
     ("bases fetch", r"Missing argument .* See 'zaowu bases fetch --help'\.", 2),
     ("bases fetch minilm-l6", r"'minilm-l6' is not a base that can be fetched: .* Did you mean 'minilm-l6-en'\?", 2),
+    ("generate", r"Missing argument.*", 2),
+    ("generate a_folder text", r"a_folder: expected a folder with config\.json, .* found no config\.json\. .*", 2),
+    ("generate a_folder text --beams 10000", r"--beams: expected a number from 1 to 64, got 10,000\.", 2),
+    ("generate a_folder text --temperature -1", r"--temperature: expected a number from 0 to 100, got -1\.0\.", 2),
+    ("generate a_folder text --max-tokens many", r"--max-tokens: expected a whole number, got 'many'\. .*", 2),
     ("bases fetch org/name", r"'org/name' is not a base that can be fetched: .* are\.", 2),
 ]
 

@@ -48,6 +48,7 @@ from zaowu.cli.flags import (
     Valid,
     Weight,
 )
+from zaowu.cli.generate import generate
 from zaowu.cli.pretrain import pretrain
 from zaowu.cli.show import bug, fail, print_json, print_table, show_note, usage
 from zaowu.errors import Stopped, UserError
@@ -64,6 +65,7 @@ bases_app = typer.Typer(help="Pretrained encoders: which there are, and which ar
 app.add_typer(bases_app, name="bases")
 app.add_typer(estimate_app, name="estimate")
 app.command()(pretrain)
+app.command()(generate)
 
 
 def _version(wanted: bool) -> None:

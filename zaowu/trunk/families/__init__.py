@@ -6,7 +6,9 @@ A family file has
     write_config(config, facts, ...) the inverse: what their own library opens
     names(config, facts, ...)        their tensor name -> where that tensor stands with us
 
-With `heads=`, the names of pre-training objectives, the last two are for the class of theirs with these output layers.
+With `heads=`, the names of pre-training objectives, the last two are for the class of theirs with these output layers;
+with `("text",)` for the one that writes text from text. Of an encoder-decoder, facts say `decoder_layers`, and
+`decoder_config(config, facts)` is the shape of its other half, whose tensors are `decoder.*`.
 
 It is found by being in this folder; nothing has to be registered.
 """
@@ -18,9 +20,10 @@ from types import ModuleType
 
 from zaowu import listing
 from zaowu.errors import UserError, nearest, shorten
+from zaowu.trunk.families.fields import decoder_config
 from zaowu.trunk.families.tensors import Place, load_tensors, save_tensors
 
-__all__ = ["Place", "available", "find", "load_tensors", "save_tensors"]
+__all__ = ["Place", "available", "decoder_config", "find", "load_tensors", "save_tensors"]
 
 
 def available() -> dict[str, ModuleType]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+from zaowu.config import TrunkConfig
 from zaowu.errors import UserError, shorten
 
 _ACTIVATIONS = {
@@ -117,6 +119,18 @@ def their_tokens(facts: dict[str, int]) -> dict[str, Any]:
 
 def _stand_in(facts: dict[str, int]) -> int:
     return facts.get("end_id", facts.get("start_id", 0))
+
+
+def decoder_config(config: TrunkConfig, facts: dict[str, int]) -> TrunkConfig:
+    """The other half of an encoder-decoder: the encoder's switches, with the sizes that the facts name."""
+    heads = facts.get("decoder_heads", config.attention.num_heads)
+    return replace(
+        config,
+        causal=True,
+        num_layers=facts["decoder_layers"],
+        ffn_dim=facts.get("decoder_ffn_dim", config.ffn_dim),
+        attention=replace(config.attention, num_heads=heads),
+    )
 
 
 def no_head(family: str, heads: Iterable[str]) -> UserError:

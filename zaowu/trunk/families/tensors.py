@@ -14,11 +14,13 @@ from torch import Tensor
 
 from zaowu.config import TrunkConfig
 from zaowu.errors import UserError
+from zaowu.trunk.families.fields import decoder_config
+from zaowu.trunk.transformer.decoder.stack import Decoder
 from zaowu.trunk.transformer.encoder import Encoder
 
 TOKENS = "embedder.tokens.weight"
 FIRST = (TOKENS, "embedder.image.cls")  # one of them is in every model: where it stands in a file tells the prefix
-OF_PIECES = (TOKENS, "lm_head.weight", "masked.bias")  # one row for each piece
+OF_PIECES = (TOKENS, "lm_head.weight", "lm_head.bias", "masked.bias")  # one row for each piece
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # before 2019
 _FLOATS = ("F32", "F16", "BF16", "F64")
 _GAP = 32  # wanted rows of a table that lie closer than this are read in one go
@@ -27,7 +29,8 @@ _GAP = 32  # wanted rows of a table that lie closer than this are read in one go
 class Place(NamedTuple):
     """Where a tensor of theirs stands with us. below: where its further rows stand, if it is several of ours.
 
-    absent: they do without it, and zeros in its place change nothing. shape: of one that is not of the trunk.
+    absent: they do without it, and zeros in its place change nothing. shape: of one that is not of the trunk. lifted:
+    theirs is one row of a matrix.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Place(NamedTuple):
     below: tuple[str, ...] = ()
     absent: bool = False
     shape: tuple[int, ...] | None = None
+    lifted: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,7 +78,10 @@ def load_tensors(
             state = {place.name: torch.zeros(shapes[place.name]) for place in places.values() if place.absent}
             for theirs, key in found.items():
                 place, piece = places[theirs], file.get_slice(key)
-                if place.name in OF_PIECES and rows is not None:
+                if place.lifted:
+                    tensor = piece[:].float()[0]
+                    tensor = tensor if rows is None else tensor[torch.from_numpy(rows)]
+                elif place.name in OF_PIECES and rows is not None:
                     tensor = _read_rows(piece, rows)
                 else:
                     tensor = piece[place.skip :].float()
@@ -102,7 +109,7 @@ def save_tensors(path: Path, state: dict[str, Tensor], places: dict[str, Place])
             continue
         parts = [state[name].detach() for name in place.names]
         tensor = torch.cat(parts) if place.below else parts[0]
-        tensor = tensor.t() if place.transposed else tensor
+        tensor = tensor.t() if place.transposed else tensor[None] if place.lifted else tensor
         if place.skip:
             tensor = torch.cat((tensor.new_zeros(place.skip, *tensor.shape[1:]), tensor))
         tensors[theirs] = tensor.contiguous()
@@ -154,8 +161,14 @@ def _missing(path: Path, name: str) -> UserError:
 def _shapes(config: TrunkConfig, facts: dict[str, int], num_classes: int | None) -> dict[str, tuple[int, ...]]:
     """Our name -> shape, without allocating any weight."""
     with torch.device("meta"):
-        encoder = Encoder(config)
-    shapes = {f"trunk.{name}": tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+        stacks: dict[str, Encoder] = {"trunk": Encoder(config)}
+        if "decoder_layers" in facts:
+            stacks["decoder"] = Decoder(decoder_config(config, facts))
+    shapes = {
+        f"{stack}.{name}": tuple(tensor.shape)
+        for stack, module in stacks.items()
+        for name, tensor in module.state_dict().items()
+    }
     if "patch" in facts:
         shapes |= _image_shapes(config, facts)
     vocab_size = facts.get("vocab_size", 0)
@@ -166,6 +179,7 @@ def _shapes(config: TrunkConfig, facts: dict[str, int], num_classes: int | None)
             shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (width, config.dim), (width,)
     shapes["masked.norm.weight"] = shapes["masked.norm.bias"] = (config.dim,)
     shapes["masked.bias"], shapes["lm_head.weight"] = (vocab_size,), shapes[TOKENS]
+    shapes["lm_head.bias"] = shapes["masked.bias"]
     return shapes
 
 
@@ -183,7 +197,7 @@ def _image_shapes(config: TrunkConfig, facts: dict[str, int]) -> dict[str, tuple
 def _compare(piece: Any, place: Place, shapes: dict[str, tuple[int, ...]], where: str) -> None:
     rows = sum(shapes[name][0] for name in place.names)
     expected = (rows + place.skip, *shapes[place.name][1:])
-    expected = expected[::-1] if place.transposed else expected
+    expected = expected[::-1] if place.transposed else (1, *expected) if place.lifted else expected
     got = tuple(piece.get_shape())
     if got != expected:
         raise UserError(f"{where}: expected the shape {expected} by its config.json, got {got}.")

@@ -4,6 +4,7 @@
     gelu        on bfloat16                                                     gelu.c
     residual    dropout, sum and layer norm; sums of columns                    residual.c
     softmax     cross-entropy over the vocabulary, with its gradient             softmax.c
+    write       one token more through a whole stack, for few rows                write.c
     adamw       and the norm of all gradients, straight from the products       adamw.c
     encoder     all blocks of an encoder in one call, without a gradient         encoder.c
 

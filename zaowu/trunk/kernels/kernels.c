@@ -5,3 +5,4 @@
 #include "residual.c"
 #include "softmax.c"
 #include "encoder.c" /* uses those above */
+#include "write.c"

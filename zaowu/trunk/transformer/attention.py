@@ -16,6 +16,7 @@ from zaowu.config import TrunkConfig
 from zaowu.trunk.kernels import attention as kernels
 from zaowu.trunk.kernels.call import Chance
 from zaowu.trunk.transformer.attend import attend
+from zaowu.trunk.transformer.decoder.cache import Layer
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.layout import Layout
 from zaowu.trunk.transformer.linear import Linear, side_by_side
@@ -39,19 +40,26 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        layout: Layout,
+        layout: Layout | None,
         *,
         rotation: tuple[Tensor, Tensor] | None,
         coins: Coins | None,
         site: int,
         stay_low: bool = False,
+        cache: Layer | None = None,
     ) -> Tensor:
+        """cache: keys and values are kept there; without a layout, `x` is one more token of each of its rows."""
         heads, groups = self.num_heads, self.num_groups
         qkv = side_by_side(x, (self.query, self.key, self.value), stay_low=rotation is None)  # (N, (H + 2 G) K)
         if rotation is not None:
             rows = qkv.view(len(x), heads + 2 * groups, -1)
             turned = rotate(rows[:, : heads + groups], *rotation)
             qkv = torch.cat((turned, rows[:, heads + groups :]), dim=1).flatten(1)
+        if layout is None:
+            assert cache is not None
+            return self.output(cache.attend(qkv, num_heads=heads), stay_low=stay_low)
+        if cache is not None:
+            cache.fill(qkv[:, heads * (qkv.shape[1] // (heads + 2 * groups)) :], layout)
         counts = {"num_heads": heads, "num_groups": groups}
         if kernels.fits(qkv, layout, **counts):
             chance = Chance(coins, site, self.dropout)

@@ -44,13 +44,15 @@ class Coins:
         return _toss(keys, width=width, rate=rate).to(self._device, dtype)
 
     def for_weights(
-        self, site: int, *, num_heads: int, num_groups: int, rate: float, dtype: torch.dtype
+        self, site: int, *, num_heads: int, num_groups: int, rate: float, dtype: torch.dtype, width: int | None = None
     ) -> Callable[[int, int], Tensor]:
         """The same for attention weights: (start, stop) -> (stop - start, H / G T, T) for those matrices of B G.
 
+        width: keys, where these are not the T tokens themselves.
+
         Every query of every head has a key of its own, so part of the matrices gets the coins it has in the whole.
         """
-        batch, length = self.grid.shape
+        batch, length = len(self.grid), width or self.grid.shape[1]
         heads = _mix(_counters(num_heads) + _counter(site))
         keys = _mix(self.grid[:, None, :] + heads[:, None]).reshape(batch * num_groups, -1)  # (B G, H / G T)
 

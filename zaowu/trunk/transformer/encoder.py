@@ -1,12 +1,11 @@
 """The stack of blocks: token vectors in, one state for each token out.
 
-    x_0 = dropout(norm(vectors + P[positions] + S[segments]))
+    x_0 = dropout(norm(a vectors + P[positions] + S[segments])),  a = 1, or sqrt(D) with `entry_scale`
     x_l = Block_l(x_(l-1)),  l = 1 ... L                            (Vaswani et al. 2017, 3.1; Devlin et al. 2019)
     states = x_L, or norm(x_L) where blocks have their norm before
 
 With `causal` a token sees itself and what comes before it, which makes this the decoder of decoder-only models
-(Radford et al. 2019; Touvron et al. 2023): nothing else of it differs. Cross attention and the cache of keys and
-values come with writing token by token.
+(Radford et al. 2019; Touvron et al. 2023): nothing else of it differs. `decoder/stack.py` adds the source.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from torch.utils.checkpoint import checkpoint
 from zaowu.config import TrunkConfig
 from zaowu.errors import UserError
 from zaowu.trunk.kernels import encoder as kernel
-from zaowu.trunk.transformer.block import Block
+from zaowu.trunk.transformer.block import OF_DECODER, Block
+from zaowu.trunk.transformer.decoder.cache import Cache
+from zaowu.trunk.transformer.decoder.cross import Memory
 from zaowu.trunk.transformer.dropout import MAX_RATE, Coins
 from zaowu.trunk.transformer.layout import Layout
 from zaowu.trunk.transformer.linear import INIT_STD
@@ -40,16 +41,17 @@ class Encoder(nn.Module):
     recompute: bool = False
     _packed: kernel.Packed | None = None
 
-    def __init__(self, config: TrunkConfig) -> None:
+    def __init__(self, config: TrunkConfig, *, cross: bool = False) -> None:
         super().__init__()
         check(config)
+        self.entry_site = OF_DECODER if cross else 0
         self.config = config
         self.positions: nn.Embedding | None = None
         if config.positions.kind == "learned":
             self.positions = _table(config.positions.max_positions, config.dim)
         self.segments = _table(config.num_segments, config.dim) if config.num_segments else None
         self.entry_norm = norm(config) if config.entry_norm else nn.Identity()
-        self.blocks = nn.ModuleList(Block(config, index=index) for index in range(config.num_layers))
+        self.blocks = nn.ModuleList(Block(config, index=index, cross=cross) for index in range(config.num_layers))
         self.exit_norm = norm(config) if config.norm_place == "before" else nn.Identity()
 
     def forward(
@@ -61,6 +63,8 @@ class Encoder(nn.Module):
         segments: Tensor,
         documents: Tensor | None = None,
         seed: int | Tensor | None = None,
+        memory: Memory | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """States of the real tokens; zeros at padding.
 
@@ -70,40 +74,68 @@ class Encoder(nn.Module):
         seed: all of dropout's chance in training: an integer that the caller changes at every step, or (B,)
         integers made from (seed, epoch, record id), which give a record the same coins in any batch. None, or
         a model in `eval` mode: no dropout.
+        memory: the source, for a decoder. cache: an empty one to be filled with keys and values, for `step`.
         """
         layout = Layout(mask, documents=documents, causal=self.config.causal)
         if not layout.num_tokens:
             return vectors.masked_fill(~mask[:, :, None], 0)
+        if cache is not None:
+            cache.begin(layout, source=None if memory is None else memory.layout)
         coins = self._coins(seed, layout)
         places = layout.pack(positions)
         x = self._enter(layout.pack(vectors), places, layout.pack(segments), coins)
-        turn = None
-        if self._answers_at_once(x, layout):
+        alone = memory is None and cache is None
+        if alone and self._answers_at_once(x, layout):
             assert self._packed is not None
             return layout.unpack(self.exit_norm(self._packed(x, layout)))
-        if self.config.positions.kind == "rotary":
-            head_dim = self.config.dim // self.config.attention.num_heads
-            turn = rotation(places, head_dim=head_dim, base=self.config.positions.base)
+        turn = self._turn(places)
         low = x
         for block in self.blocks:
-            run = partial(block, rotation=turn, coins=coins)
+            run = partial(block, rotation=turn, coins=coins, memory=memory, cache=cache)
             if self.recompute and torch.is_grad_enabled():
                 x, low = checkpoint(run, x, low, layout, use_reentrant=False, preserve_rng_state=False)
             else:
                 x, low = run(x, low, layout)
         return layout.unpack(self.exit_norm(x))
 
+    @torch.no_grad()
+    def step(self, vectors: Tensor, cache: Cache) -> Tensor:
+        """One more token of each row of `cache`, which grows by it: (R, D) vectors -> (R, D) states."""
+        x, turn = self.enter(vectors, cache)
+        low = x
+        for block in self.blocks:
+            x, low = block(x, low, None, rotation=turn, cache=cache)
+        cache.close()
+        states: Tensor = self.exit_norm(x)
+        return states
+
+    def enter(self, vectors: Tensor, cache: Cache) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """The first part of `step`: (R, D) with their places, and the turn of queries and keys; the cache is open."""
+        assert self.config.causal and not self.training
+        places = cache.open()
+        return self._enter(vectors, places, torch.zeros_like(places), None), self._turn(places)
+
+    def _turn(self, places: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Of queries and keys, where positions are rotary."""
+        positions = self.config.positions
+        if positions.kind != "rotary":
+            return None
+        return rotation(places, head_dim=self.config.dim // self.config.attention.num_heads, base=positions.base)
+
     def _enter(self, x: Tensor, positions: Tensor, segments: Tensor, coins: Coins | None) -> Tensor:
         """(N, D) -> (N, D): adds place and segment, then norm and dropout."""
+        if self.config.entry_scale:
+            x = x * self.config.dim**0.5
         if self.positions is not None:
             x = x + self.positions(positions)
         elif self.config.positions.kind == "sinusoidal":
-            x = x + sinusoids(positions, dim=self.config.dim, base=self.config.positions.base).to(x.dtype)
+            base, halves = self.config.positions.base, self.config.positions.halves
+            x = x + sinusoids(positions, dim=self.config.dim, base=base, halves=halves).to(x.dtype)
         if self.segments is not None:
             x = x + (self.segments.weight[0] if self.config.num_segments == 1 else self.segments(segments))
         x = self.entry_norm(x)
         if coins is not None and self.config.dropout:
-            x = x * coins.for_tokens(0, width=x.shape[1], rate=self.config.dropout, dtype=x.dtype)
+            x = x * coins.for_tokens(self.entry_site, width=x.shape[1], rate=self.config.dropout, dtype=x.dtype)
         return x
 
     def _answers_at_once(self, x: Tensor, layout: Layout) -> bool:

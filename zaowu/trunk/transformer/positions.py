@@ -3,6 +3,7 @@
 learned:     x + P[p], one row of a table for each place                                  (Devlin et al. 2019)
 sinusoidal:  x + S(p), S(p)[2i] = sin(p / base^(2i/D)), S(p)[2i+1] = cos(p / base^(2i/D))
              S(p + k) is a rotation of S(p) by an angle that depends on k alone           (Vaswani et al. 2017, 3.5)
+             with `halves` the same numbers, all sines first                    (Marian, and the code of the paper)
 rotary:      queries and keys are turned by an angle proportional to p, so that their product
              depends on the distance alone:  (R_p q) . (R_s k) = q . R_(s-p) k            (Su et al. 2021)
 """
@@ -18,10 +19,10 @@ def frequencies(dim: int, base: float, device: torch.device) -> Tensor:
     return base ** (-torch.arange(0, dim, 2, dtype=torch.float64, device=device) / dim)
 
 
-def sinusoids(positions: Tensor, *, dim: int, base: float) -> Tensor:
-    """(N,) places -> (N, D) vectors, sines at even and cosines at odd coordinates; float32."""
+def sinusoids(positions: Tensor, *, dim: int, base: float, halves: bool = False) -> Tensor:
+    """(N,) places -> (N, D) vectors, sines at even and cosines at odd coordinates, or in two halves; float32."""
     angles = positions[:, None] * frequencies(dim, base, positions.device)  # (N, D / 2)
-    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1).float()
+    return torch.stack((angles.sin(), angles.cos()), dim=-2 if halves else -1).flatten(1).float()
 
 
 def rotation(positions: Tensor, *, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
