@@ -83,15 +83,19 @@ class Model(nn.Module):
         return torch.tanh(self.pooler(states[:, 0]))
 
     def forward(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, Tensor]:
-        """Target column -> that target's raw outputs, (B, C) for a category of C classes."""
+        """Target column -> that target's raw outputs: (B, C) for a category of C classes, (B, T, C) by token."""
         return self.outputs(self.states(batch, seed=seed), batch)
 
     def outputs(self, states: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The same from the trunk's states."""
         if not self.targets:
             return {}
-        pooled = self.pool(states, batch.mask)
-        return {name: head(pooled) for name, head in zip(self.targets, self.heads, strict=True)}
+        by_token = [target.reads == "tokens" for target in self.targets.values()]
+        pooled = states if all(by_token) else self.pool(states, batch.mask)
+        return {
+            name: head(states if by_itself else pooled)
+            for name, head, by_itself in zip(self.targets, self.heads, by_token, strict=True)
+        }
 
     def loss(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, LossSum]:
         """Sums and counts by target column; the loop divides once, over micro-batches and ranks together."""

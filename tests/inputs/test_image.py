@@ -33,7 +33,7 @@ def vectors(source: image.Input, values, *, dim: int = 12) -> torch.Tensor:
     embedder = source.embedder(dim).eval()
     for parameter in embedder.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    batch = collate("image", [item.features for item in source.features(values)], source.specs)
+    batch = collate([{"image": item.features} for item in source.features(values)], {"image": source.specs})
     return embedder(**batch.inputs["image"])
 
 
@@ -177,8 +177,8 @@ def test_a_vector_hangs_on_its_own_image_alone_in_training_too(stem):
     source = fit(values, stem=stem)
     embedder = source.embedder(12).train()
     rows = [item.features for item in source.features(values)]
-    alone = embedder(**collate("image", rows[:1], source.specs).inputs["image"])
-    together = embedder(**collate("image", rows, source.specs).inputs["image"])
+    alone = embedder(**collate([{"image": row} for row in rows[:1]], {"image": source.specs}).inputs["image"])
+    together = embedder(**collate([{"image": row} for row in rows], {"image": source.specs}).inputs["image"])
     assert together.shape == (4, source.max_tokens, 12)
     torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-5)
 

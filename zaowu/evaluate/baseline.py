@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from zaowu import targets
 from zaowu.errors import UserError, shorten
 from zaowu.evaluate.boosting import BOOSTING, Boosted, fit_boosted
 from zaowu.evaluate.cheap import CheapFeatures, Values, take
+from zaowu.evaluate.finder import Finder
 from zaowu.evaluate.linear import Linear, Trial, best_scale, choose_linear, fit_linear
 from zaowu.inputs.table.baseline import TreeFeatures
 from zaowu.inputs.text.tfidf import MAX_CHARACTERS as LONGEST
@@ -58,25 +59,42 @@ class Answerer:
 
 @dataclass(frozen=True)
 class Baselines:
-    """All methods, fitted, for every target column.
+    """All methods, fitted, for every target column; one of its own for a target whose answers are places in a text.
 
-    features: of all groups of columns. rows: how many rows they were fitted on.
+    features: of all groups of columns, None where no target has a linear model. rows: how many they were fitted on.
     """
 
     answerers: dict[str, Answerer]
-    features: CheapFeatures
+    features: CheapFeatures | None
     rows: int
+    finders: dict[str, Finder] = field(default_factory=dict)
+
+    @property
+    def goals(self) -> dict[str, Any]:
+        """Target column -> its target as it was before any tuning, in what matters here: its kind and names."""
+        linear = {name: own.plain for name, own in self.answerers.items()}
+        return linear | {name: own.target for name, own in self.finders.items()}
+
+    @property
+    def columns(self) -> set[str]:
+        """All that is read."""
+        own = {name for finder in self.finders.values() for name in finder.columns}
+        return own if self.features is None else own | set(self.features.columns)
 
     @property
     def method(self) -> str:
         """What the linear model is called."""
-        return TFIDF if self.features.only_text else LINEAR
+        return TFIDF if self.features is not None and self.features.only_text else LINEAR
 
     def outputs(self, inputs: Values) -> dict[str, np.ndarray]:
         """Target column -> (N, C) float32 of the linear model, and behind them with a table the C of the trees.
 
-        Columns they were not fitted on are not looked at.
+        Of a target whose answers are places in a text (N,) object, as it decodes them. Columns that were not fitted on
+        are not looked at.
         """
+        placed = {name: finder.outputs(inputs) for name, finder in self.finders.items()}
+        if self.features is None:
+            return placed
         num_rows, trees = len(inputs[self.features.columns[0]]), self.features.trees
         num_methods = 1 if trees is None else 2
         outputs = {
@@ -92,7 +110,7 @@ class Baselines:
                 if dense is not None and own.boosted is not None:
                     found.append(own.boosted.outputs(dense))
                 outputs[name][start : start + PORTION] = np.concatenate(found, axis=1)
-        return outputs
+        return outputs | placed
 
     def predict(self, inputs: Values) -> dict[str, dict[str, Any]]:
         """Target column -> name of the method -> its answers."""
@@ -102,6 +120,9 @@ class Baselines:
         """What `outputs` gave -> name of the method -> its answers, for every target column."""
         found: dict[str, dict[str, Any]] = {}
         for name, raw in outputs.items():
+            if name in self.finders:
+                found[name] = self.finders[name].decode(raw)
+                continue
             own = self.answerers[name]
             width = len(own.prior)
             found[name] = {
@@ -119,8 +140,9 @@ class Baselines:
         for own in self.answerers.values():
             if own.boosted is not None:
                 arrays += sum(array.nbytes for array in own.boosted.state()[1].values())
-        plain, learned = self.features.state()
-        return arrays + sum(array.nbytes for array in learned.values()) + len(json.dumps(plain))
+        plain, learned = self.features.state() if self.features is not None else ([], {})
+        words = len(json.dumps([plain, [finder.state() for finder in self.finders.values()]]))
+        return arrays + sum(array.nbytes for array in learned.values()) + words
 
     def save(self, folder: Path) -> None:
         """Writes `baseline.safetensors` and `baseline.json` into the folder."""
@@ -149,9 +171,10 @@ class Baselines:
                     "boosted": None if sizes is None else {"sizes": sizes, "shaped": own.shaped.state()},
                 }
             )
-        groups, arrays = self.features.state()
+        groups, arrays = self.features.state() if self.features is not None else ([], {})
         save_file(tensors | arrays, folder / "baseline.safetensors")
-        state = {"rows": self.rows, "groups": groups, "answers": answers}
+        finders = {name: finder.state() for name, finder in self.finders.items()}
+        state = {"rows": self.rows, "groups": groups, "answers": answers, "finders": finders}
         (folder / "baseline.json").write_text(json.dumps(state), encoding="utf-8")
 
     @classmethod
@@ -187,11 +210,17 @@ def fit_baselines(
     column -> number, category or date, of those in the group `table`. More rows than the methods can take in about two
     minutes are thinned out by chance, which a note says.
     """
+    groups = groups or {"text": tuple(inputs)}
+    texts = {name: inputs[name] for name in groups.get("text", ())}
+    finders = {
+        name: Finder.fit(texts, target, labels[name]) for name, target in goals.items() if target.reads == "tokens"
+    }
+    goals = {name: target for name, target in goals.items() if name not in finders}
+    if not goals:
+        return Baselines({}, None, len(next(iter(inputs.values()))), finders)
     answers = {name: target.features(labels[name]) for name, target in goals.items()}
     known = np.stack([answered(own) for own in answers.values()])  # (targets, N)
     assert known.any(axis=1).all(), "a target has no answer that it knows"
-    groups = groups or {"text": tuple(inputs)}
-    texts = {name: inputs[name] for name in groups.get("text", ())}
     rows = _thinned(np.flatnonzero(known.any(axis=0)), texts, seed=seed)
     num_outputs = sum(target.num_outputs for target in goals.values())
     fit = partial(_fit_features, groups=groups, kinds=kinds or {})
@@ -227,7 +256,7 @@ def fit_baselines(
             beside = None if held is None else (_dense(trees, take(valid[0], held[0])), held[1])  # type: ignore[index]
             boosted, shaped = fit_boosted(dense, answers[name][rows], target, seed=seed, held=beside)
             answerers[name] = replace(answerers[name], boosted=boosted, shaped=shaped)
-    return Baselines(answerers, features, len(rows))
+    return Baselines(answerers, features, len(rows), finders)
 
 
 def _dense(trees: TreeFeatures, values: Values) -> np.ndarray:
@@ -288,15 +317,16 @@ def _thinned(rows: np.ndarray, inputs: Values, *, seed: int) -> np.ndarray:
 
 
 def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Baselines:
-    _whole(state, ("rows", "groups", "answers"), where)
+    _whole(state, ("rows", "groups", "answers", "finders"), where)
     rows = _field(state, "rows", int, where)
     if not 0 < rows < 1e12:
         raise UserError(f"{where}, 'rows': expected a number above 0, got {shorten(rows)}.")
     groups = _field(state, "groups", list, where)
-    features = CheapFeatures.from_state(groups, tensors, where=f"{where}, 'groups'")
-    num_features, trees = features.num_features, features.trees
+    answers = _field(state, "answers", list, where)
+    features = CheapFeatures.from_state(groups, tensors, where=f"{where}, 'groups'") if answers or groups else None
+    num_features, trees = (0, None) if features is None else (features.num_features, features.trees)
     answerers: dict[str, Answerer] = {}
-    for number, answer in enumerate(_field(state, "answers", list, where)):
+    for number, answer in enumerate(answers):
         _whole(answer, ("name", "kind", "plain", "tuned", "scale", "strength", "boosted"), f"{where}, 'answers'")
         name, kind = (_field(answer, key, str, f"{where}, 'answers'") for key in ("name", "kind"))
         plain, tuned = (
@@ -319,9 +349,13 @@ def _from_state(state: Any, tensors: dict[str, np.ndarray], *, where: str) -> Ba
         elif answer["boosted"] is not None:
             raise UserError(f"{where}, '{shorten(name)}', 'boosted': expected nothing, for there is no table.")
         answerers[name] = own
-    if not answerers:
+    finders = {
+        name: Finder.from_state(own, where=f"{where}, 'finders', '{shorten(name)}'")
+        for name, own in _field(state, "finders", dict, where).items()
+    }
+    if not answerers and not finders:
         raise UserError(f"{where}: expected at least one answer.")
-    return Baselines(answerers, features, rows)
+    return Baselines(answerers, features, rows, finders)
 
 
 def _with_trees(

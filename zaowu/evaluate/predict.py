@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +20,20 @@ def predict(
 ) -> dict[str, np.ndarray]:
     """The model's outputs for each record by target, (N, C) float32: the mean over the windows of a long one.
 
-    source: the `Inputs` that made `items`. A record without an item gets zeros.
+    Of a target that reads tokens (N,) object: what it keeps of each window (`reduce`), put together (`merge`).
+    source: the `Inputs` that made `items`. A record without an item gets zeros, or what is kept of no window.
     """
     device = next(model.parameters()).device
     was_training = model.training
     if was_training:
         model.eval()
-    outputs = {name: np.zeros((num_records, target.num_outputs), np.float32) for name, target in model.targets.items()}
+    finders: dict[str, Any] = {name: target for name, target in model.targets.items() if target.reads == "tokens"}
+    kept: dict[str, list[list[Any]]] = {name: [[] for _ in range(num_records)] for name in finders}
+    outputs: dict[str, np.ndarray] = {
+        name: np.zeros((num_records, target.num_outputs), np.float32)
+        for name, target in model.targets.items()
+        if name not in finders
+    }
     lengths = np.array([item.length for item in items])
     # Weights that are put together for a pass (FSDP) must not be made as inference's own kind, which cannot be trained.
     with torch.inference_mode(not model.is_sharded), torch.no_grad(), Bar(label, float(lengths.sum())) as bar:
@@ -36,8 +44,20 @@ def predict(
             shares = np.array([item.share for item in chosen], np.float32)[:, None]
             records = [item.record for item in chosen]
             for name, raw in model(batch).items():
-                np.add.at(outputs[name], records, raw.float().cpu().numpy() * shares)
+                values = raw.float().cpu().numpy()
+                if name not in finders:
+                    np.add.at(outputs[name], records, values * shares)
+                    continue
+                for item, row in zip(chosen, values, strict=True):
+                    if (words := source.text_item(item)) is not None:
+                        kept[name][item.record].append(
+                            finders[name].reduce(row[: words.length], words.text, words.places)
+                        )
             bar.advance(float(lengths[index].sum()))
     if was_training:
         model.train()
+    for name, target in finders.items():
+        outputs[name] = np.empty(num_records, object)
+        for record, windows in enumerate(kept[name]):
+            outputs[name][record] = target.merge(windows)
     return outputs

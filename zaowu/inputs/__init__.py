@@ -60,11 +60,14 @@ class Item:
     """One piece of work for the model: a record, or one window of a long one.
 
     features: name -> (T, ...) numpy. record: its index among the values given. share: its part of the record.
+    Where answers are places in a text: `text`, and places (T, 2), the characters of it that each token stands for.
     """
 
     features: dict[str, np.ndarray]
     record: int
     share: float = 1.0
+    text: str = ""
+    places: np.ndarray | None = None
 
     @property
     def length(self) -> int:
@@ -158,6 +161,11 @@ class Inputs:
                 found[name] = part.features if chance is None else own.augment(part.features, chance)
         return found
 
+    def text_item(self, item: Any) -> Item | None:
+        """The part of an item that is text: its tokens come first. None where the record lacks it."""
+        found: Item | None = self._parts(item)[list(self.groups).index("text")]
+        return found
+
     def _parts(self, item: Any) -> tuple[Any, ...]:
         return (item,) if self.alone is not None else item.items
 
@@ -172,8 +180,6 @@ class Inputs:
 
     def words(self, values: Mapping[str, Sequence[Any]]) -> list[str]:
         """(N,) the words of each record; those of text columns joined, others as their kind tells them."""
-        if self.alone is not None and self.alone.kind == "text":
-            return [" | ".join(row) for row in zip(*(values[name] for name in self.columns), strict=True)]
         return [self.shown(values, record).words for record in range(len(values[self.columns[0]]))]
 
     def state(self) -> dict[str, Any]:
@@ -197,7 +203,7 @@ class Inputs:
 
 
 def grouped(columns: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """(name, kind) of each input column -> group -> its columns: all texts together, all cells together."""
+    """(name, kind) of each input column -> group -> its columns: all texts together and first, all cells together."""
     groups: dict[str, list[str]] = {}
     for column, kind in columns:
         name, number = TOGETHER.get(kind, kind), 1
@@ -205,7 +211,7 @@ def grouped(columns: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
             number += 1
             name = f"{kind}{number}"
         groups.setdefault(name, []).append(column)
-    return groups
+    return {name: groups[name] for name in sorted(groups, key=lambda name: name != "text")}
 
 
 def modality(kind: str) -> str:

@@ -167,7 +167,10 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         torch.set_num_threads(settings.threads)
 
     base = None if folder is None else read_base(folder)
-    source, kept = _fit_inputs(groups, records, config, base=base, seed=settings.seed)
+    answers = fit_targets(records, settings, known=known)
+    source, kept = _fit_inputs(
+        groups, records, config, base=base, seed=settings.seed, searched=_searched(answers, config)
+    )
     if kept is not None:
         give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
     most = max(DEFAULT_TOKENS, source.max_place) if source.text else source.max_place
@@ -177,7 +180,6 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
             f"{folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
             f"{source.max_place}. Fit with --base none."
         )
-    answers = fit_targets(records, settings, known=known)
     part = _part(source, records, answers, training=True)
     lengths = source.alone.lengths(part.items, len(records)) if source.alone is source.text is not None else None
     if lengths is not None and lengths.over:
@@ -206,15 +208,38 @@ def fit_targets(records: Records, config: TrainConfig, *, known: Records | None 
         try:
             if all(label is None for label in labels):
                 raise UserError(f"expected labels in the {len(labels):,} rows to learn from, got none.")
-            found[column.name] = targets.find(column.kind, where=f"column '{column.name}'").fit(
+            target = targets.find(column.kind, where=f"column '{column.name}'").fit(
                 labels,
                 also=() if known is None else known.values(column.name),
                 label_smoothing=config.label_smoothing,
                 class_weights=config.class_weights,
             )
+            if target.reads == "tokens":
+                texts = {name: records.values(name) for name in _text_columns(records)}
+                if not texts:
+                    raise UserError("its answers are places in a text, but no column that is learned from is a text.")
+                target = target.located(texts, labels)
+            found[column.name] = target
         except UserError as error:
             raise UserError(f"{records.source}, column '{column.name}': {error}") from None
     return found
+
+
+def _text_columns(records: Records) -> list[str]:
+    return [column.name for column in records.schema.inputs if column.kind == "text"]
+
+
+def _searched(answers: Mapping[str, Any], config: FitConfig) -> str:
+    """The column that answers are places in, "" where none is. Raises UserError for two, and for a pooler."""
+    found = {target.column: name for name, target in answers.items() if target.reads == "tokens"}
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        raise UserError(
+            f"--target: '{first}' stands in the column '{one}' and '{second}' in '{other}'. Fit a model for each."
+        )
+    if found and config.head == "first":
+        raise UserError("--head first: this target's answers are places in a text, which has no pooler. Leave it out.")
+    return next(iter(found), "")
 
 
 @dataclass(frozen=True)
@@ -314,7 +339,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def _fit_inputs(
-    groups: Mapping[str, Sequence[str]], records: Records, config: FitConfig, *, base: Base | None, seed: int
+    groups: Mapping[str, Sequence[str]],
+    records: Records,
+    config: FitConfig,
+    *,
+    base: Base | None,
+    seed: int,
+    searched: str = "",
 ) -> tuple[Inputs, np.ndarray | None]:
     """Every group's `Input`, fitted on training values; and the rows of the base's token table that stay (or None)."""
     kinds = {column.name: column.kind for column in records.schema.inputs}
@@ -335,6 +366,7 @@ def _fit_inputs(
                 max_tokens=min(config.text.max_tokens or most, most),
                 long=config.text.long,
                 num_pieces=config.text.num_pieces,
+                searched=searched,
             )
         else:
             own = {name: kinds[name] for name in columns}

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from zaowu.errors import UserError, shorten
-from zaowu.records import names, numbers
+from zaowu.records import names, numbers, spans
 from zaowu.records.facts import Facts, as_strings
 from zaowu.records.records import Table
 
-KINDS = ("category", "tags", "number")
+KINDS = ("category", "tags", "number", "span", "entities")
 MAX_CLASSES = 50  # that a guessed target may have, or one in 20 rows
 FEW_NUMBERS = 20  # so many different whole numbers may be classes: stars, grades
 SEPARATED = r"[;；|、,，]"
@@ -20,6 +20,8 @@ SEPARATED = r"[;；|、,，]"
 
 def kind_of_answer(fact: Facts) -> tuple[str, str]:
     """(kind, reason) of a column that is to be answered."""
+    if kind := spans.kind_of_cells(fact.sample.to_list()):
+        return kind, "answers with their places in a text" if kind == "span" else "places in a text with labels"
     if fact.share(r"^\s*\[.*\]\s*$") >= 0.95:
         return "tags", "lists"
     if numbers.share(fact.telling) >= 0.95:
@@ -55,6 +57,12 @@ def find_target(
     best_rank, why = 0, ""
     for fact in free:
         if fact.different < 2 or kinds[fact.name][0] in ("date", "id"):
+            continue
+        if kind_of_answer(fact)[0] in spans.KINDS:
+            rank, reason = 4, "places in a text"
+            if best_rank < rank:
+                best, best_rank, why = [], rank, reason
+            best.append(fact)
             continue
         if fact.different > most and not _may_be_many(fact, is_last=fact.name == last):
             continue

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from zaowu.errors import UserError, nearest, shorten
-from zaowu.records import bad_rows, numbers
+from zaowu.records import bad_rows, numbers, spans
 from zaowu.records.facts import as_strings
 from zaowu.records.identity import content_ids
 from zaowu.records.records import BadRow, Cleaned, Column, Records, Schema, Table
@@ -61,6 +61,8 @@ def clean(
     unlabelled = np.full(frame.height, bool(targets) and need_target)
     for column in targets:
         labels, told = _clean_labels(frame.get_column(column.name), column.kind)
+        if column.kind in spans.KINDS:
+            problems = _misplaced(labels, column, frame, schema) | problems
         frame = frame.with_columns(labels)
         notes += told
         unlabelled &= labels.is_null().to_numpy()
@@ -171,6 +173,8 @@ def _clean_labels(labels: pl.Series, kind: str) -> tuple[pl.Series, list[str]]:
     """
     if kind == "number":
         return numbers.parse(labels), []
+    if kind in spans.KINDS:  # their places are those of the text as it is; an empty cell is no label
+        return pl.select(pl.when(~labels.str.contains(BLANK)).then(labels)).to_series().alias(labels.name), []
     given = [label for label in labels.unique().to_list() if label is not None]
     tidy = {label: unicodedata.normalize("NFC", label.strip()) or None for label in given}
     cleaned = labels.replace_strict(tidy, default=None, return_dtype=pl.String)
@@ -180,6 +184,18 @@ def _clean_labels(labels: pl.Series, kind: str) -> tuple[pl.Series, list[str]]:
     count = int(labels.is_in(joined).sum())
     names = ", ".join(f"'{shorten(name, 30)}'" for name in sorted({str(tidy[label]) for label in joined})[:5])
     return cleaned, [f"{count:,} labels differed from others by white space at their ends: counted as {names}."]
+
+
+def _misplaced(labels: pl.Series, column: Column, frame: pl.DataFrame, schema: Schema) -> dict[int, tuple[Column, str]]:
+    """Rows whose answer is not in the text that it should stand in. Row -> the column, and why."""
+    texts = {own.name: frame.get_column(own.name).to_list() for own in schema.inputs if own.kind == "text"}
+    cells = labels.to_list()
+    if not texts or not cells:
+        return {}
+    searched = texts[spans.searched(column.kind, texts, cells)]
+    rows = ((row, cell) for row, cell in enumerate(cells) if cell is not None)
+    found = ((row, spans.problem(column.kind, cell, searched[row])) for row, cell in rows)
+    return {row: (column, problem) for row, problem in found if problem is not None}
 
 
 def _weights(frame: pl.DataFrame, schema: Schema) -> tuple[np.ndarray | None, np.ndarray]:

@@ -58,13 +58,14 @@ def prepare(
     """Reads, guesses, cleans and splits. Below `cross_validate_below` records, and without a test file, all of them
     train the final model and the score comes from folds. Raises UserError for whatever cannot be used."""
     table = _gathered(read(source, on_bad_row=data.on_bad_row), data)
+    group, kinds = _told(table, data)
     schema = schemas.guess(
         table,
         guessers=guessers,
         target=data.target,
-        columns=data.columns,
+        columns={**kinds, **data.columns},
         ignore=data.ignore,
-        group=data.group,
+        group=group,
         slices=data.slices,
         weight=data.weight,
     )
@@ -100,6 +101,13 @@ def prepare(
         deviation=sides.deviation,
         scored_on="test split",
     )
+
+
+def _told(table: Table, data: DataConfig) -> tuple[str | None, dict[str, str]]:
+    """The column to group by and the kinds of columns, where the layout of the file says so and the person does not."""
+    taken = {*data.target, *data.columns, *data.ignore, *data.slices, data.weight, data.group}
+    group = table.group if table.group and table.group not in taken else None
+    return data.group or group, {name: kind for name, kind in table.kinds.items() if name not in taken}
 
 
 def _gathered(table: Table, data: DataConfig) -> Table:

@@ -12,6 +12,7 @@ from typing import Any
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.records import bad_rows, remote
 from zaowu.records.reading import archives, delimited, dialect, documents, encoding, excel, frames, labels, tidy
+from zaowu.records.reading.marked import bio
 from zaowu.records.records import Table
 
 MAX_DEPTH = 2  # archives within each other; one may hold itself
@@ -140,6 +141,8 @@ def _read_text(path: Path, source: str, part: str, codec: str, expect: Collectio
     if labels.is_fasttext(sample):
         blocks = encoding.blocks(path, codec)
         return labels.read_fasttext(blocks, source=source, encoding=expected, expect=expect)
+    if bio.is_bio(sample):
+        return bio.read_bio(encoding.blocks(path, codec), source=source, encoding=expected)
     return _read_delimited(path, source, codec, sample)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,6 +41,8 @@ class Table:
     rows: (N,) int64, each record's row number in the source, as a person counts.
     folder: where the paths in its cells begin; None for what is in memory.
     names: of the series, where a record is one (`long_series.gather`); its row is that of its first measurement.
+    group: the column whose equal values the file itself says to belong together, or "". kinds: column -> kind, of the
+    columns to learn from where the file's layout says so.
     """
 
     frame: pl.DataFrame
@@ -50,6 +52,8 @@ class Table:
     bad_rows: tuple[BadRow, ...] = ()
     folder: Path | None = None
     names: tuple[str, ...] = ()
+    group: str = ""
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def bad(self, record: int, column: str | None, problem: str) -> BadRow:
         """That the record at this place cannot be used, and why."""

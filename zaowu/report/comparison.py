@@ -12,7 +12,13 @@ from zaowu.report.pictures import Dot, Interval
 from zaowu.report.say import Say
 from zaowu.report.write import render_page, write_page
 
-FIGURES = {"category": "accuracy", "tags": "row_f1", "number": "mae"}  # what is paired: a figure of every row
+FIGURES = {  # what is paired: a figure of every row
+    "category": "accuracy",
+    "tags": "row_f1",
+    "number": "mae",
+    "span": "f1",
+    "entities": "row_f1",
+}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 class AnswerContent:
     """What the page says about one target.
 
-    target: its column. kind: "category", "tags", "number".
+    target: its column. kind: "category", "tags", "number", "span", "entities".
     evaluation: `Evaluation.to_plain()`: "rows", every metric by name, "intervals" (name -> [low, high]) and the
         details of its kind, for a category "classes", "per_class", "confusion" (cells with rows),
         "calibration_bins", "unseen".

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 WIDTH = 340.0
 MAX_POINTS = 300  # of a curve
-CURVES = ("accuracy", "micro_f1", "r2", "macro_f1")  # scores that are drawn, the first two that there are
+CURVES = (
+    "accuracy",
+    "micro_f1",
+    "r2",
+    "f1",
+    "entity_f1",
+    "macro_f1",
+)  # scores that are drawn, the first two that there are
 Series = dict[str, list[tuple[float, float | None]]]  # name -> (epoch, value)
 
 

@@ -15,8 +15,16 @@ METRICS = {
     "category": ("accuracy", "macro_f1", "calibration_error", "log_loss"),
     "tags": ("micro_f1", "macro_f1", "exact_match", "ranking", "log_loss"),
     "number": ("mae", "rmse", "r2"),
+    "span": ("f1", "exact_match"),
+    "entities": ("entity_f1", "entity_precision", "entity_recall", "macro_f1", "exact_match"),
 }
-SLICED = {"category": "accuracy", "tags": "row_f1", "number": "mae"}  # the mean of the records' figures
+SLICED = {
+    "category": "accuracy",
+    "tags": "row_f1",
+    "number": "mae",
+    "span": "f1",
+    "entities": "row_f1",
+}  # the mean of the records' figures
 MAX_HEAT_MAP = 20  # classes
 MAX_PAIRS = 25
 MAX_CLASSES = 60

@@ -21,7 +21,7 @@ from zaowu.progress import note, speaking
 from zaowu.records.prepare import Prepared
 from zaowu.records.records import Records
 from zaowu.run.assemble import Scored
-from zaowu.targets import joined
+from zaowu.targets import as_tensor, from_tensor, joined
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.parallel import current
 
@@ -49,7 +49,7 @@ class Kept:
         fresh = place.with_suffix(".new")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            tensors = {str(k): np.ascontiguousarray(raw) for k, raw in enumerate(outputs.values())}
+            tensors = {str(k): as_tensor(raw) for k, raw in enumerate(outputs.values())}
             save_file(tensors, fresh, metadata={"identity": self.identity})
             fresh.replace(place)
         except (OSError, SafetensorError) as error:
@@ -61,11 +61,13 @@ class Kept:
             with safe_open(self.folder / f"{number}.safetensors", framework="np") as file:
                 if (file.metadata() or {}).get("identity") != self.identity:
                     return None
-                found = {name: file.get_tensor(str(k)) for k, name in enumerate(targets)}
-        except (OSError, SafetensorError):
+                found = {
+                    name: from_tensor(file.get_tensor(str(k)), own) for k, (name, own) in enumerate(targets.items())
+                }
+        except (OSError, SafetensorError, ValueError, TypeError):
             return None
-        shapes = {name: (num_records, target.num_outputs) for name, target in targets.items()}
-        if {name: raw.shape for name, raw in found.items()} != shapes:
+        widths = {name: () if own.reads == "tokens" else (own.num_outputs,) for name, own in targets.items()}
+        if {name: raw.shape for name, raw in found.items()} != {name: (num_records, *w) for name, w in widths.items()}:
             return None
         note(f"Fold {number + 1} was done before the interruption.")
         return found

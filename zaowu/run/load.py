@@ -21,7 +21,7 @@ from zaowu.records.records import Schema
 from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
-from zaowu.run.save import OUR_TOKENS, TOKENS, TRUNK, in_trunk_folder, token_facts
+from zaowu.run.save import OUR_TOKENS, TOKENS, TRUNK, in_trunk_folder, is_of_texts, token_facts
 from zaowu.targets import find as find_target, load as load_target
 from zaowu.trunk import families, precision as precisions
 from zaowu.trunk.transformer.encoder import check
@@ -60,8 +60,9 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
             raise UserError(f"{place}: expected an object of kind {column.kind}, got {shorten(target)}.")
         targets[column.name] = load_target(target["kind"], target.get("state"), where=place)
     config = from_plain(ModelConfig, data["model"], where=f"{where}, 'model'")
-    if config.head == "first" and source.alone is not source.text:
-        raise UserError(f"{where}, 'model': expected head mean for columns of several kinds, got first.")
+    if config.head == "first" and not is_of_texts(source, targets):
+        raise UserError(f"{where}, 'model': expected head mean for columns of several kinds or answers in a text.")
+    _check_searched(source, targets, where=where)
     in_trunk = config.head == "mean" and source.text is not None
     listed(data, *([f"{TRUNK}/model.safetensors"] if in_trunk else []), folder=folder)
     model = _model(folder, data["model_type"], source, targets, config, where=where)
@@ -73,8 +74,8 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
         listed(data, "baseline.safetensors", "baseline.json", folder=folder)
         baselines = Baselines.load(folder)
         ours = {name: (own.name, own.names) for name, own in targets.items()}
-        theirs = {name: (own.plain.name, own.plain.names) for name, own in baselines.answerers.items()}
-        if ours != theirs or not set(baselines.features.columns) <= set(source.columns):
+        theirs = {name: (own.name, own.names) for name, own in baselines.goals.items()}
+        if ours != theirs or not baselines.columns <= set(source.columns):
             raise UserError(f"{folder / 'baseline.json'}: its targets or columns are not those of {where}.")
     return Run(
         schema=schema,
@@ -94,6 +95,14 @@ def _check_columns(schema: Schema, columns: Sequence[str], *, where: str) -> Non
     inputs = [column.name for column in schema.inputs]
     if sorted(columns) != sorted(inputs):
         raise UserError(f"{where}, 'inputs': expected the columns {shorten(inputs)}, got {shorten(list(columns))}.")
+
+
+def _check_searched(source: Inputs, targets: Mapping[str, Any], *, where: str) -> None:
+    """Whether what answers are places in is what the input marks."""
+    searched = source.text.searched if source.text is not None else ""
+    wanted = {target.column for target in targets.values() if target.reads == "tokens"}
+    if wanted != ({searched} if searched else set()):
+        raise UserError(f"{where}, 'inputs': expected one column that all answers stand in, got {shorten(searched)}.")
 
 
 def read_content(folder: Path) -> ReportContent:
@@ -129,7 +138,7 @@ def _model(
     with torch.device("meta"):
         model = Model(source.groups, targets, config)
     path = folder / "model.safetensors"
-    if source.alone is None or source.text is None:
+    if not is_of_texts(source, targets):
         state: dict[str, Tensor] = {}
         rest = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         if source.text is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from zaowu.run.folder import begin, seal, settle, write_json, writing
 from zaowu.trunk import families
 
 if TYPE_CHECKING:
+    from zaowu.inputs import Inputs
     from zaowu.model import Model
     from zaowu.run import Run
 
@@ -45,7 +47,7 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
             (fresh / TRUNK).mkdir(exist_ok=True)
             _write_published(run, fresh / TRUNK, classify=False)
             words.codec.save(fresh / TRUNK)
-        if run.source.alone is None or words is None:
+        if not is_of_texts(run.source, run.targets):
             _write_rest(run, fresh)
         elif run.config.head == "mean":
             _write_sentence_transformers(run, fresh)
@@ -58,6 +60,11 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
         seal(fresh, manifest(run))
     settle(folder)
     return folder
+
+
+def is_of_texts(source: Inputs, targets: Mapping[str, Any]) -> bool:
+    """Whether a record is nothing but text and each answer is one of the whole: what sentence-transformers can say."""
+    return source.alone is source.text is not None and all(target.reads == "pooled" for target in targets.values())
 
 
 def manifest(run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from zaowu.records.facts import as_strings
 from zaowu.records.records import Table
 from zaowu.run import Answers, Evaluated, Run
 from zaowu.run.folder import MANIFEST, writing
+from zaowu.targets import as_tensor, from_tensor
 
 NUMBERS = ".safetensors"
 FIRST = "000000"
@@ -73,7 +74,7 @@ def evaluate_file(run: Run, source: Any, *, on_bad_row: str | None = None, out: 
                     earlier = [path for path in parts.glob(f"*{rows.suffix}") if path != rows]
                     write_frame(run.predicted(records, found).to_frame(), rows, header=not earlier)
                 _save(found, place)
-        answers.append(_load(place, labels))
+        answers.append(_load(place, labels, run.targets))
     if not any(map(len, answers)):
         shutil.rmtree(parts, ignore_errors=True)
         raise UserError(f"{source}: no row can be used: each lacks a text or a label.")
@@ -125,16 +126,16 @@ def _save(answers: Answers, path: Path) -> None:
         names[column] = list(dict.fromkeys(answers.labels[column]))
         codes = {label: code for code, label in enumerate(names[column])}
         tensors[f"labels.{place}"] = np.array([codes[label] for label in answers.labels[column]], np.int32)
-        tensors[f"outputs.{place}"] = answers.outputs[column]
+        tensors[f"outputs.{place}"] = as_tensor(answers.outputs[column])
         if answers.cheap:
-            tensors[f"cheap.{place}"] = answers.cheap[column]
+            tensors[f"cheap.{place}"] = as_tensor(answers.cheap[column])
     told = {"names": names, "skipped": answers.skipped, "warnings": answers.warnings}
     fresh = path.with_name(f".{path.name}.new")
     save_file(tensors, fresh, metadata={"zaowu": json.dumps(told)})
     fresh.replace(path)
 
 
-def _load(path: Path, known: dict[Any, Any]) -> Answers:
+def _load(path: Path, known: dict[Any, Any], targets: Mapping[str, Any]) -> Answers:
     """What `_save` wrote. known: the labels of earlier portions: each name is held once, however many rows have it."""
     with safe_open(path, framework="numpy") as file:
         told = json.loads(file.metadata()["zaowu"])
@@ -143,9 +144,9 @@ def _load(path: Path, known: dict[Any, Any]) -> Answers:
     for place, (column, names) in enumerate(told["names"].items()):
         names = [known.setdefault(name, name) for name in names]
         labels[column] = [names[code] for code in tensors[f"labels.{place}"]]
-        outputs[column] = tensors[f"outputs.{place}"]
+        outputs[column] = from_tensor(tensors[f"outputs.{place}"], targets[column])
         if f"cheap.{place}" in tensors:
-            cheap[column] = tensors[f"cheap.{place}"]
+            cheap[column] = from_tensor(tensors[f"cheap.{place}"], targets[column])
     return Answers(labels, outputs, cheap, told["skipped"], tuple(told["warnings"]))
 
 

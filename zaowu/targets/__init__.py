@@ -6,6 +6,7 @@ A kind of answer is a module of this folder whose class has the file's name with
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -114,7 +115,7 @@ class Target(Protocol):
     """What every kind of answer offers. Labels are raw values; answers are what the batch holds of them."""
 
     name: ClassVar[str]  # its kind: the name of its file
-    reads: ClassVar[str]  # what its head is given: "pooled", the states of a record as one (B, D)
+    reads: ClassVar[str]  # what its head is given: "pooled", a record's states as one (B, D), or "tokens", (B, T, D)
     metrics: ClassVar[Mapping[str, Metric]]
     headline: ClassVar[str]  # the metric by which it is held against a baseline
     primary: ClassVar[tuple[str, ...]]  # metrics that choose a checkpoint; each decides when all before are equal
@@ -211,8 +212,71 @@ class Target(Protocol):
         ...
 
 
+class TokenTarget(Target, Protocol):
+    """A target with `reads` "tokens": its answers are places in a text, its head has outputs for every token.
+
+    What is kept of a window and of a record is plain data: a list of `piece`, a NamedTuple of numbers and words.
+    Outputs of N records are (N,) object of such lists; so is what `decode` and `tuned` are given. `features` gives (N,)
+    object, None for "no label". Instead of a linear model it brings its own cheap method.
+    """
+
+    piece: ClassVar[Any]
+    cheap_name: ClassVar[str]
+    column: str  # that is searched
+
+    def located(self, texts: Mapping[str, Sequence[str]], labels: Sequence) -> Any:
+        """The same target, knowing which text column its answers stand in."""
+        ...
+
+    def token_answers(self, answer: Any, text: str, places: np.ndarray) -> np.ndarray:
+        """(T, ...) the answers of a window's tokens, one of `features`; negative: none. places: (T, 2), of `Item`."""
+        ...
+
+    def reduce(self, outputs: np.ndarray, text: str, places: np.ndarray) -> Any:
+        """What is kept of a window. outputs: (T, num_outputs)."""
+        ...
+
+    def merge(self, windows: Sequence) -> list:
+        """What is kept of a record, from that of its windows; there may be none."""
+        ...
+
+    def fit_cheap(self, texts: Mapping[str, Sequence[str]], labels: Sequence) -> tuple[Any, Any]:
+        """The cheap method, with `outputs(texts)` as `decode` takes them and `state()`; and the target tuned for it."""
+        ...
+
+
+def packed(outputs: np.ndarray) -> str:
+    """(N,) object, what a `TokenTarget` keeps of records, as JSON."""
+    return json.dumps(outputs.tolist(), ensure_ascii=False)
+
+
+def unpacked(text: str, target: Any) -> np.ndarray:
+    """The inverse of `packed`."""
+    rows = json.loads(text)
+    found = np.empty(len(rows), object)
+    for place, row in enumerate(rows):
+        found[place] = [target.piece(*one) for one in row]
+    return found
+
+
+def as_tensor(outputs: np.ndarray) -> np.ndarray:
+    """Outputs of any target as numbers that a file can hold."""
+    if outputs.dtype != object:
+        return np.ascontiguousarray(outputs)
+    return np.frombuffer(packed(outputs).encode("utf-8", "surrogatepass"), np.uint8)
+
+
+def from_tensor(tensor: np.ndarray, target: Any) -> np.ndarray:
+    """The inverse of `as_tensor`. Raises ValueError or TypeError for what it did not make."""
+    if target.reads != "tokens":
+        return tensor
+    return unpacked(tensor.tobytes().decode("utf-8", "surrogatepass"), target)
+
+
 def answered(answers: np.ndarray) -> np.ndarray:
     """(N,) bool: which records have an answer."""
+    if answers.dtype == object:
+        return np.fromiter((answer is not None for answer in answers), bool, len(answers))
     real: np.ndarray = np.isfinite(answers) if answers.dtype.kind == "f" else np.greater_equal(answers, 0)
     return np.all(real.reshape(len(answers), -1), axis=1)
 

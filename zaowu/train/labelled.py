@@ -15,11 +15,11 @@ from zaowu.config import TrainConfig
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, Item
 from zaowu.model import Model
-from zaowu.targets import answered, noise, rank
+from zaowu.targets import answered, noise, packed, rank, unpacked
 from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.feed import Judged
-from zaowu.train.parallel import ALONE, current
+from zaowu.train.parallel import ALONE, Ranks, current
 
 NAMED = 8  # records of a batch that are named in a sentence
 
@@ -54,7 +54,11 @@ class LabelledFeed:
         self.ids = item_ids(part.ids[self.records], self.records)
         if part.weights is not None:
             self.shares = self.shares * part.weights[self.records]
-        self.answers = {name: target.features(part.labels[name]) for name, target in targets.items()}
+        pooled = {name: target for name, target in targets.items() if target.reads != "tokens"}
+        self.answers = {name: target.features(part.labels[name]) for name, target in pooled.items()}
+        self.by_token = {
+            name: _token_answers(source, part, name, target) for name, target in targets.items() if name not in pooled
+        }
         self._order: tuple[int, list[np.ndarray]] = -1, []
 
     def batches(self, epoch: int) -> list[np.ndarray]:
@@ -90,6 +94,11 @@ class LabelledFeed:
             index=records,
         )
         batch.coins = torch.from_numpy(chances.view(np.int64))
+        for name, each in self.by_token.items():
+            padded = _padded([each[i] for i in index], batch.mask.shape[1])
+            batch.targets[name] = torch.from_numpy(padded)
+            batch.target_mask[name] = torch.from_numpy((padded >= 0).reshape(len(index), -1).any(axis=1))
+        batch.by_token = frozenset(self.by_token)
         return batch
 
     def named(self, epoch: int, number: int) -> str:
@@ -110,9 +119,9 @@ class LabelledJudge:
         noises: list[float] = []
         # With ranks each one answers its share; where weights are spread over them, all go through all together.
         others = ALONE if model.is_sharded else current()
-        items = self.part.items[others.rank :: others.world]
+        items = [item for item in self.part.items if item.record % others.world == others.rank]
         outputs = predict(model, self.source, items, num_records=len(self.part), label="validating")
-        outputs = {name: others.add(raw) for name, raw in outputs.items()}
+        outputs = {name: _of_all(raw, model.targets[name], others) for name, raw in outputs.items()}
         for name, target in model.targets.items():
             rows = [i for i, label in enumerate(self.part.labels[name]) if label is not None]
             labels, raw = [self.part.labels[name][i] for i in rows], outputs[name][rows]
@@ -124,6 +133,35 @@ class LabelledJudge:
                 noises.append(noise(target, found, len(rows)))
         middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets
         return Judged(scores, middle, sum(noises) / max(1, len(noises)))
+
+
+def _token_answers(source: Inputs, part: Part, name: str, target: Any) -> list[np.ndarray]:
+    """For each item the answers of its tokens; those of other groups come behind the text and have none."""
+    answers, found = target.features(part.labels[name]), []
+    for item in part.items:
+        words = source.text_item(item)
+        text, places = ("", np.empty((0, 2), np.int32)) if words is None else (words.text, words.places)
+        found.append(target.token_answers(answers[item.record], text, places))
+    return found
+
+
+def _padded(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
+    """(T, ...) answers of B items -> (B, width, ...), -1 where there is none."""
+    padded = np.full((len(rows), width, *rows[0].shape[1:]), -1, rows[0].dtype)
+    for row, out in zip(rows, padded, strict=True):
+        out[: len(row)] = row
+    return padded
+
+
+def _of_all(raw: np.ndarray, target: Any, others: Ranks) -> np.ndarray:
+    """The outputs of all records, of which each rank has answered one in so many."""
+    if raw.dtype != object:
+        return others.add(raw)
+    parts = [unpacked(text, target) for text in others.texts(packed(raw))] if others.world > 1 else [raw]
+    found = np.empty(len(raw), object)
+    for record in range(len(raw)):
+        found[record] = parts[record % others.world][record]
+    return found
 
 
 def item_ids(ids: np.ndarray, records: np.ndarray) -> np.ndarray:

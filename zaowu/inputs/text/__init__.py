@@ -13,6 +13,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.inputs import Feature, Item, Shown
 from zaowu.inputs.text.codec import Codec
 from zaowu.inputs.text.tfidf import BaselineFeatures
+from zaowu.inputs.text.windows import OTHERS, laid_out
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,14 +67,26 @@ class Lengths:
 
 
 class Input:
-    """The text columns of a record as one row of tokens; one codec and one embedding for all of them."""
+    """The text columns of a record as one row of tokens; one codec and one embedding for all of them.
+
+    searched: the column that answers are places in, or "". It stands last, in windows that overlap, and the others
+    stand before each of them.
+    """
 
     kind = KIND
     numbered = True
 
-    def __init__(self, columns: Sequence[str], codec: Codec, *, max_tokens: int = 512, long: str = "window") -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        codec: Codec,
+        *,
+        max_tokens: int = 512,
+        long: str = "window",
+        searched: str = "",
+    ) -> None:
         self.columns, self.codec = tuple(columns), codec
-        self.max_tokens, self.long = max_tokens, long
+        self.max_tokens, self.long, self.searched = max_tokens, long, searched
         self.before, self.after = codec.frame()
 
     @classmethod
@@ -87,6 +100,7 @@ class Input:
         max_tokens: int = 512,
         long: Literal["window", "truncate"] = "window",
         num_pieces: int = 8000,
+        searched: str = "",
     ) -> tuple[Input, np.ndarray | None]:
         """Learns the pieces from training values, one sequence per column.
 
@@ -101,7 +115,7 @@ class Input:
             codec = Codec.from_folder(base)
             if trim == "auto":
                 codec, kept = codec.trimmed(texts)
-        return cls(columns, codec, max_tokens=max_tokens, long=long), kept
+        return cls(columns, codec, max_tokens=max_tokens, long=long, searched=searched), kept
 
     @property
     def specs(self) -> dict[str, Feature]:
@@ -115,15 +129,39 @@ class Input:
         none of a record without any text.
         """
         items: list[Item] = []
+        most = MAX_TRAIN_WINDOWS if training else MAX_WINDOWS
+        if self.searched:
+            return self._searched(values, most=1 if whole else most)
         for record, ids in enumerate(self.codec.encode(*values)):
             windows = self.windows(ids)
             if whole:
                 windows = windows[: any(column[record].strip() for column in values)]
-            most = MAX_TRAIN_WINDOWS if training else MAX_WINDOWS
             if len(windows) > most:
                 chosen = np.linspace(0, len(windows) - 1, most).round().astype(int)
                 windows = [windows[i] for i in chosen]
             items.extend(Item({"ids": window}, record, 1 / len(windows)) for window in windows)
+        return items
+
+    def _searched(self, values: Sequence[Sequence[str]], *, most: int) -> list[Item]:
+        """Items that know which characters of the searched column their tokens stand for."""
+        by_name = dict(zip(self.columns, values, strict=True))
+        texts = by_name.pop(self.searched)
+        between = self.codec.between() if by_name else np.empty(0, np.int32)
+        beside = zip(*(self.codec.located(own) for own in by_name.values()), strict=True)
+        room = (self.max_tokens - len(self.before) - len(self.after)) // OTHERS // max(1, len(by_name))
+        items: list[Item] = []
+        for record, (text, (ids, places)) in enumerate(zip(texts, self.codec.located(texts), strict=True)):
+            others = [np.r_[own[:room], between] for own, _ in next(beside, ())]
+            rows = laid_out(
+                self.before,
+                np.concatenate([np.empty(0, np.int32), *others]),
+                self.after,
+                ids,
+                places,
+                max_tokens=self.max_tokens,
+                most=1 if self.long == "truncate" else most,
+            )
+            items.extend(Item({"ids": row}, record, 1 / len(rows), text, own) for row, own in rows)
         return items
 
     def windows(self, ids: np.ndarray) -> list[np.ndarray]:
@@ -168,7 +206,8 @@ class Input:
         return features
 
     def shown(self, *values: str) -> Shown:
-        return Shown(" | ".join(values))
+        order = sorted(range(len(values)), key=lambda place: self.columns[place] == self.searched)
+        return Shown(" | ".join(values[place] for place in order))  # the question before its context
 
     def embedder(self, dim: int) -> TokenEmbedding:
         from zaowu.inputs.text.embedder import TokenEmbedding
@@ -176,7 +215,8 @@ class Input:
         return TokenEmbedding(self.codec.num_pieces, dim, pad_id=self.codec.pad_id)
 
     def state(self) -> dict[str, Any]:
-        return {"columns": list(self.columns), "max_tokens": self.max_tokens, "long": self.long}
+        state = {"columns": list(self.columns), "max_tokens": self.max_tokens, "long": self.long}
+        return {**state, "searched": self.searched}
 
     @classmethod
     def from_state(cls, state: Any, folder: Path, *, where: str) -> Input:
@@ -188,7 +228,10 @@ class Input:
             raise UserError(f"{where}: expected a list of column names, got {shorten(repr(columns))}.")
         if type(max_tokens) is not int or not 8 <= max_tokens <= 1_000_000 or long not in ("window", "truncate"):
             raise UserError(f"{where}: expected max_tokens and long, got {shorten([max_tokens, long])}.")
-        found = cls(columns, Codec.from_folder(folder), max_tokens=max_tokens, long=long)
+        searched = state.get("searched", "")
+        if searched != "" and searched not in columns:
+            raise UserError(f"{where}, 'searched': expected one of {shorten(columns)}, got {shorten(searched)}.")
+        found = cls(columns, Codec.from_folder(folder), max_tokens=max_tokens, long=long, searched=searched)
         if len(found.before) + len(found.after) >= max_tokens:
             raise UserError(f"{where}: the special pieces leave no room for a text in {max_tokens} tokens.")
         return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.trim import trim
+from zaowu.inputs.text.windows import without_space
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -120,7 +121,7 @@ class Codec:
         ones follow the second, each behind the pieces that the template puts between two.
         """
         second, rest = columns[:1], columns[1:]
-        between, after = (self._between(), self.frame()[1]) if rest else (np.empty(0, np.int32),) * 2
+        between, after = (self.between(), self.frame()[1]) if rest else (np.empty(0, np.int32),) * 2
         for start in range(0, len(texts), CHUNK):
             part = slice(start, start + CHUNK)
             rows: list[Any] = list(zip(texts[part], second[0][part], strict=True)) if second else list(texts[part])
@@ -132,7 +133,19 @@ class Codec:
                     ids = np.concatenate([ids[: len(ids) - len(after)], *tails, after])
                 yield ids
 
-    def _between(self) -> np.ndarray:
+    def located(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Token ids of each text without special pieces, (T,) int32, and the characters that each stands for.
+
+        Those are (T, 2) int32: the first one and the one behind the last, white space at the ends left out. Where a
+        character is several tokens, each of them stands for it.
+        """
+        for start in range(0, len(texts), CHUNK):
+            part = list(texts[start : start + CHUNK])
+            for text, encoding in zip(part, self.tokenizer.encode_batch(part, add_special_tokens=False), strict=True):
+                places = np.asarray(encoding.offsets, np.int32).reshape(-1, 2)
+                yield np.asarray(encoding.ids, np.int32), without_space(text, places)
+
+    def between(self) -> np.ndarray:
         """The special pieces that the template puts between two columns."""
         one, other = (self.tokenizer.encode(text, add_special_tokens=False).ids for text in ("a", "b"))
         before, after = self.frame()

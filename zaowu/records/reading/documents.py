@@ -13,6 +13,7 @@ import polars as pl
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.records.reading import frames
 from zaowu.records.reading.encoding import MARK
+from zaowu.records.reading.marked import squad
 from zaowu.records.records import BadRow, Table
 
 MAX_DEPTH = 4  # of keys above the list of records
@@ -58,6 +59,8 @@ def read_json(text: str, *, source: str, key: str = "") -> Table:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{source}: cannot be read as JSON ({shorten(error, 120)}).") from error
     notes: tuple[str, ...] = ()
+    if not key and squad.is_squad(data):
+        return squad.read_squad(data, source=source)
     if isinstance(data, Mapping) and (found := _lists_of_objects(data)):
         if key and key not in found:
             hint = nearest(key, found) or f" It has {shorten(', '.join(found), 200)}."
