@@ -6,7 +6,9 @@ import json
 import random
 from collections import Counter, defaultdict
 
-from zaowu.records.check import clean
+import polars as pl
+
+from zaowu.records.check import clean, clean_cells
 from zaowu.records.findings import find
 from zaowu.records.identity import normalised
 from zaowu.records.read import read
@@ -125,3 +127,31 @@ def test_with_several_answers_only_classes_are_counted_and_any_difference_is_a_c
     alone = Schema((SCHEMA.columns[0], Column("size", "target", "number", "")))
     found = find({"train": clean(read(source), alone)})
     assert (found.classes, found.one_member, found.duplicates_within) == ({}, (), 2)
+
+
+def test_a_column_of_train_that_knows_the_answer_must_be_looked_at():
+    rng = random.Random(0)
+    rows = [(str(rng.random()), f"c{rng.random():.2f}", rng.choice("ab")) for _ in range(80)]
+    frame = {
+        "x": [row[0] for row in rows],
+        "code": [{"a": "1", "b": "0"}[row[2]] for row in rows],
+        "label": [row[2] for row in rows],
+    }
+    kinds = {"x": "number", "code": "category"}
+    inputs = tuple(Column(name, "input", kind, "") for name, kind in kinds.items())
+    schema = Schema((*inputs, Column("label", "target", "category", "")))
+    found = find({"train": clean(read(frame), schema)})
+    assert [leak.column for leak in found.leaks] == ["code"] and found.problems
+    assert any(line.startswith("train: column 'code' alone tells 'label' right in 100.0%") for line in found.lines())
+    plain = json.loads(json.dumps(found.to_plain()))["leaks"]
+    assert [(leak["column"], leak["target"], leak["rows"]) for leak in plain] == [("code", "label", 80)]
+    honest = clean(read({**frame, "code": [row[1] for row in rows]}), schema)
+    assert find({"train": honest}).leaks == ()
+    assert find({"test": clean(read(frame), schema)}).leaks == ()
+
+
+def test_cells_that_are_missing_do_not_stop_an_example():
+    schema = Schema((Column("x", "input", "number", ""), Column("y", "input", "number", ""), SCHEMA.columns[1]))
+    frame = pl.DataFrame({"x": ["1", "1"], "y": pl.Series([None, None], dtype=pl.String), "label": ["a", "b"]})
+    found = find({"train": clean(read(frame), schema, cleaners={"number": clean_cells})})
+    assert found.conflicting == {"train": 2} and found.examples["conflicting_labels"][0].text == "1 |"

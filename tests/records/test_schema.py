@@ -316,3 +316,40 @@ def test_a_weight_or_a_second_target_that_does_not_fit(said, sentence):
 def test_dates_and_numbers_with_a_point(values, kind):
     found = guess(table(title=TEXTS, column=cycle(*values), label=cycle("甲", "乙")), guessers=GUESSERS)
     assert roles(found)["column"] == ("ignored", kind)
+
+
+def test_dates_as_people_write_them_are_dates_and_decimals_are_not():
+    found = guess(
+        table(
+            mixed=cycle("2024年3月1日", "1.3.2024", "2024/3/1 10:20", "1 March 2024", "n/a"),
+            month=cycle(*(f"2024年{month}月" for month in range(1, 13))),
+            rate=[f"{1500 + k}.{k % 12 + 1}" for k in range(NUM_ROWS)],  # 1500.1 is no January
+            text=TEXTS,
+            label=cycle("x", "y"),
+        ),
+        guessers={**GUESSERS, "number": never, "date": never, "category": never},
+    )
+    kinds = {column.name: column.kind for column in found.columns}
+    assert kinds == {"mixed": "date", "month": "date", "rate": "number", "text": "text", "label": "category"}
+
+
+def never(values: pl.Series) -> None:
+    return None
+
+
+@pytest.mark.parametrize("nothing", [("inf", "-inf"), ("n/a", "NaN"), ("无", "-"), ("", None)])
+def test_words_for_nothing_do_not_decide_what_a_column_is(nothing):
+    numbers = [f"{k / 7:.3f}" if k % 5 else nothing[k % 2] for k in range(NUM_ROWS)]
+    prices = [f"￥{1000 + k:,}元" if k % 5 else nothing[k % 2] for k in range(NUM_ROWS)]
+    found = guess(
+        table(x=numbers, price=prices, label=cycle("a", "b")),
+        guessers={**GUESSERS, "number": never, "date": never, "category": never},
+    )
+    assert [column.kind for column in found.inputs] == ["number", "number"]
+    answered = guess(table(text=TEXTS, x=numbers), guessers=GUESSERS, target=["x"])
+    assert target_of(answered).kind == "number"
+
+
+def test_a_column_of_nothing_but_words_for_nothing_is_no_number():
+    found = guess(table(x=cycle("n/a", "-"), text=TEXTS, label=cycle("a", "b")), guessers={**GUESSERS, "number": never})
+    assert dict(roles(found))["x"] == ("ignored", "category")

@@ -126,6 +126,28 @@ def test_caveats_name_what_the_scores_do_not_cover():
     assert not caveats(content(WIN, unknown_share=0.05), Say("en"))
 
 
+def test_gradient_boosting_wins_in_words():
+    boosted = {"linear": scored(0.93), "boosting": scored(0.971)}
+    made = content(baselines=boosted, comparison={"boosting": LOSS, "linear": WIN})
+    assert verdict(made) == (
+        "The cheap baseline wins: gradient boosting names the right class for 97.1 % of 1,000 unseen rows, the "
+        "Transformer for 94.1 %: 3.0 points less, beyond noise. Use the baseline."
+    )
+    assert "梯度提升的准确率为 97.1%" in verdict(made, "zh")
+    made = content(baselines={"linear": scored(0.93)}, comparison={"linear": WIN})
+    assert "(linear model)" in verdict(made) and "（线性模型）" in verdict(made, "zh")
+
+
+@pytest.mark.parametrize("is_number", [False, True])
+def test_a_likely_leak_is_a_caveat_of_its_own_target(is_number):
+    leak = {"column": "Closed", "alone": 0.998, "others": 0.712, "usual": 0.5, "rows": 900, "is_number": is_number}
+    made = content(WIN, findings={"leaks": [leak | {"target": "topic"}, leak | {"target": "another"}]})
+    [english], [chinese] = caveats(made, Say("en")), caveats(made, Say("zh"))
+    for sentence in (english, chinese):
+        assert all(word in sentence for word in ("Closed", "topic", "99.8", "71.2", "--ignore"))
+    assert "likely leak" in english and "泄露" in chinese
+
+
 # ---- numbers, tags, and several answers
 
 

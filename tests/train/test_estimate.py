@@ -196,3 +196,10 @@ def test_lengths_are_rounded_up_a_little_and_never_beyond_what_the_model_takes()
         assert length <= cost.rounded(length, 512) <= max(8, length * 1.25 + 8)
     assert cost.rounded(50, 50) == 50
     assert len({cost.rounded(length, 512) for length in range(1, 513)}) < 25
+
+
+def test_records_longer_than_the_places_of_the_trunk_can_be_probed():
+    """Those of a table have no places, so its trunk may have fewer than a record has tokens."""
+    few = replace(TRUNK, positions=replace(TRUNK.positions, max_positions=1))
+    bench = probes._Bench(few, CPU, torch.float32, longest=100)
+    bench._learning(probes.FEW, probes.Shape(2, 100))()

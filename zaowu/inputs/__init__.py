@@ -127,6 +127,11 @@ class Inputs:
         return self.groups.get("text")
 
     @property
+    def notes(self) -> list[str]:
+        """What fitting had to decide, in sentences."""
+        return [sentence for own in self.groups.values() for sentence in getattr(own, "notes", ())]
+
+    @property
     def max_tokens(self) -> int:
         """Of the longest item."""
         return sum(own.max_tokens for own in self.groups.values())

@@ -131,7 +131,7 @@ def _content(
         answers=[_answer(name, run, prepared, scored) for name in run.targets],
         scored_on=prepared.scored_on,
         columns=[asdict(column) for column in prepared.schema.columns],
-        notes=[*prepared.table.notes, *prepared.whole.notes],
+        notes=[*prepared.table.notes, *prepared.whole.notes, *run.source.notes],
         findings=findings.to_plain(),
         splits=[
             {"side": side, "rows": len(part), "deviation": prepared.deviation.get(side)}
@@ -147,7 +147,11 @@ def _content(
         history=[asdict(point) for point in training.history],
         best_epoch=training.best.epoch if training.history else None,
         stopped=training.reason,
-        settings={"head": run.config.head, **asdict(run.config.text), **asdict(run.config.train)},
+        settings={
+            "head": run.config.head,
+            **(asdict(run.config.text) if run.source.text else {}),
+            **asdict(run.config.train),
+        },
         timing=dict(clock.seconds),
         train_rows_per_s=training.num_items / max(1e-9, training.seconds),
         predict_rows_per_s=learned.predict_rows_per_s,

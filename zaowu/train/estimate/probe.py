@@ -133,7 +133,7 @@ def probe(
 class _Bench:
     """The two trunks, and how a step of them is taken. longest: tokens of a record; those of a table have no places."""
 
-    def __init__(self, trunk: TrunkConfig, device: torch.device, dtype: torch.dtype, *, longest: int) -> None:
+    def __init__(self, trunk: TrunkConfig, device: torch.device, dtype: torch.dtype, *, longest: int = 0) -> None:
         self.device, self.dtype, self.width = device, dtype, trunk.dim
         self.start, self.resident = time.perf_counter(), resident_bytes()
         places = replace(trunk.positions, max_positions=max(FIRST + 1, longest, trunk.positions.max_positions))
