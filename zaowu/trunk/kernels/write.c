@@ -18,10 +18,10 @@ typedef struct {
     Norm attention, cross, ffn;
     const void *memory_keys, *memory_values; /* (sources, groups, memory_length, width), or NULL */
     double scales[3];                        /* of the branches: ReZero, else 1 */
-} Layer;
+} StepLayer;
 
 typedef struct {
-    const Layer *layers;
+    const StepLayer *layers;
     int64_t num_layers, dim, heads, groups, width, inner, low; /* inner: of the feed-forward */
     int64_t before, activation;                                /* 0 gelu, 1 tanh, 2 relu, 3 silu, 4 swiglu */
     double eps;
@@ -53,7 +53,7 @@ static void ready(const Step *s, int64_t in, const float *x) {
 }
 
 /* y (rows, stride) = x (rows, in) W^T + b, shared among the threads of the team; they do not wait for one another. */
-static void multiply(const Step *s, const Matrix *m, int64_t in, const float *x, float *y, int64_t stride) {
+static void step_multiply(const Step *s, const Matrix *m, int64_t in, const float *x, float *y, int64_t stride) {
     const int64_t tiles = (m->out + FLOATS - 1) / FLOATS;
 #pragma omp for schedule(static) nowait
     for (int64_t part = 0; part < 32; part++) {
@@ -176,7 +176,7 @@ INLINE void seen(const Step *s, const int low, int64_t layer, int64_t r, int64_t
     }
 }
 
-INLINE void looked_back(const Step *s, const int low, const Layer *layer, int64_t r, int64_t g, const float *queries,
+INLINE void looked_back(const Step *s, const int low, const StepLayer *layer, int64_t r, int64_t g, const float *queries,
                         float *out, float *scores) {
     const int64_t K = s->width, share = s->heads / s->groups, source = s->sources[r], count = s->memory_lengths[source];
     const int64_t base = (source * s->groups + g) * s->memory_length * K;
@@ -223,12 +223,12 @@ int write_step(const Step *s) {
         float *scores = scratch(s->places > s->memory_length ? s->places : s->memory_length);
         failed |= !scores;
         for (int64_t l = 0; l < s->num_layers; l++) {
-            const Layer *layer = s->layers + l;
+            const StepLayer *layer = s->layers + l;
             const float *x = entered(s, &layer->attention, h);
             ready(s, D, x);
-            multiply(s, &layer->query, D, x, qkv, wide_qkv);
-            multiply(s, &layer->key, D, x, qkv + s->heads * K, wide_qkv);
-            multiply(s, &layer->value, D, x, qkv + (s->heads + s->groups) * K, wide_qkv);
+            step_multiply(s, &layer->query, D, x, qkv, wide_qkv);
+            step_multiply(s, &layer->key, D, x, qkv + s->heads * K, wide_qkv);
+            step_multiply(s, &layer->value, D, x, qkv + (s->heads + s->groups) * K, wide_qkv);
 #pragma omp barrier
 #pragma omp for schedule(static)
             for (int64_t pair = 0; pair < R * s->groups; pair++) {
@@ -241,13 +241,13 @@ int write_step(const Step *s) {
                     seen(s, 0, l, r, g, qkv + r * wide_qkv, out + r * s->heads * K, scores);
             }
             ready(s, s->heads * K, out);
-            multiply(s, &layer->output, s->heads * K, out, branch, D);
+            step_multiply(s, &layer->output, s->heads * K, out, branch, D);
 #pragma omp barrier
             joined(s, &layer->attention, layer->scales[0], branch);
             if (layer->memory_keys) {
                 x = entered(s, &layer->cross, h);
                 ready(s, D, x);
-                multiply(s, &layer->cross_query, D, x, qkv, s->heads * K);
+                step_multiply(s, &layer->cross_query, D, x, qkv, s->heads * K);
 #pragma omp barrier
 #pragma omp for schedule(static)
                 for (int64_t pair = 0; pair < R * s->groups; pair++) {
@@ -260,25 +260,25 @@ int write_step(const Step *s) {
                         looked_back(s, 0, layer, r, g, qkv + at, out + at, scores);
                 }
                 ready(s, s->heads * K, out);
-                multiply(s, &layer->cross_output, s->heads * K, out, branch, D);
+                step_multiply(s, &layer->cross_output, s->heads * K, out, branch, D);
 #pragma omp barrier
                 joined(s, &layer->cross, layer->scales[1], branch);
             }
             x = entered(s, &layer->ffn, h);
             ready(s, D, x);
             if (s->activation == 4)
-                multiply(s, &layer->gate, D, x, gate, s->inner);
-            multiply(s, &layer->up, D, x, up, s->inner);
+                step_multiply(s, &layer->gate, D, x, gate, s->inner);
+            step_multiply(s, &layer->up, D, x, up, s->inner);
 #pragma omp barrier
             bent(s, up, gate);
             ready(s, s->inner, up);
-            multiply(s, &layer->down, s->inner, up, branch, D);
+            step_multiply(s, &layer->down, s->inner, up, branch, D);
 #pragma omp barrier
             joined(s, &layer->ffn, layer->scales[2], branch);
         }
         const float *x = entered(s, &s->exit, h);
         ready(s, D, x);
-        multiply(s, &s->logits, D, x, s->found, s->logits.out);
+        step_multiply(s, &s->logits, D, x, s->found, s->logits.out);
         free(scores);
     }
     return failed;
