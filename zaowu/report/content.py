@@ -247,7 +247,7 @@ def picture_size(uri: str) -> tuple[int, int] | None:
         size = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     elif kind == "image/svg+xml" and (drawn := _SVG.fullmatch(data.decode("latin-1"))):
         size = int(drawn[1]), int(drawn[2])
-    return size if size is not None and 0 < min(size) and max(size) <= MAX_SIDE else None
+    return size if size is not None and min(size) > 0 and max(size) <= MAX_SIDE else None
 
 
 def is_sound(uri: str) -> bool:
@@ -271,7 +271,9 @@ def check_shown(answers: Sequence[AnswerContent], *, where: str) -> None:
         total += len(uri)
         if not (picture_size(uri) if name == "picture" else is_sound(uri)):
             kinds = "a small PNG, or an SVG of lines" if name == "picture" else "a WAV, FLAC, OGG or MP3"
-            raise UserError(f"{where}, {place}, '{name}': expected {kinds} as a data URI, got {shorten(repr(uri), 80)}.")
+            raise UserError(
+                f"{where}, {place}, '{name}': expected {kinds} as a data URI, got {shorten(repr(uri), 80)}."
+            )
     if total > MAX_URIS:
         raise UserError(f"{where}: expected pictures and sounds of at most {MAX_URIS:,} characters, got {total:,}.")
 
