@@ -98,6 +98,25 @@ def test_it_knows_its_kind_and_says_why(example):
     assert source.kind in KINDS and list(source.columns) == ["column"]
 
 
+def test_its_words_alone_are_those_beside_its_picture(example):
+    _, source, given = example
+    told = inputs.Inputs({source.kind: source}).words({"column": given.values})
+    assert len(told) == len(given.values) and all(told)
+    for words, value in zip(told, given.values, strict=True):
+        assert source.shown(value).words.startswith(words)
+
+
+def test_where_values_may_be_files_it_knows_them_by_name_and_by_their_first_bytes(example):
+    module, source, given = example
+    if (found := inputs.files_of(source.kind)) is None:
+        assert not hasattr(module, "begins")
+        return
+    endings, begins = found
+    assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
+    for values, right in ((given.values, True), (given.other, False)):
+        assert all(begins(value[: inputs.HEAD_BYTES]) is right for value in values)
+
+
 def test_its_items_are_what_its_specs_declare(example):
     _, source, given = example
     items = source.features(given.values)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import shutil
 import wave
+from base64 import b64decode
 
 import numpy as np
 import pytest
 from hostile import edit, one_sentence, put
+from PIL import Image
 
 from zaowu.report.content import is_sound, picture_size
 from zaowu.run.load import load
@@ -19,9 +24,7 @@ QUICK = {"quiet": True, "epochs": 1, "threads": 1}
 
 def images(folder, num: int) -> None:
     """Light images and dark ones, `num` in each of two folders."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(num)
     for name, level in (("dark", 60), ("light", 190)):
         (folder / name).mkdir(parents=True)
         for place in range(num):
@@ -32,7 +35,7 @@ def images(folder, num: int) -> None:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos") / "photos"
-    images(folder, 40)
+    images(folder, 20)
     return folder
 
 
@@ -55,12 +58,21 @@ def test_the_report_shows_the_images_and_no_length_of_words(run):
     assert page.count("<img ") == len(answer.mistakes) + len(answer.predictions)
 
 
-def test_with_folds_they_are_the_rows_that_were_held_out(photos, tmp_path):
-    run = fit(photos, out=tmp_path / "run", cv=2, **QUICK)
-    assert run.content.scored_on == "2-fold cross-validation"
-    [answer] = run.content.answers
-    seen = [*answer.mistakes, *answer.predictions]
-    assert seen and all(picture_size(row["picture"]) == (12, 12) for row in seen)
+def test_each_picture_is_that_of_its_row_with_folds_and_with_a_test_folder(photos, run, tmp_path):
+    images(tmp_path / "test", 4)
+    tested = fit(photos, test=str(tmp_path / "test"), out=tmp_path / "run", **QUICK)
+    for folder, how, root in (
+        (run, "5-fold cross-validation", photos),
+        (tested.folder, "test file", tmp_path / "test"),
+    ):
+        content = load(folder).content
+        assert content.scored_on == how
+        rows = [*content.answers[0].mistakes, *content.answers[0].predictions]
+        assert rows
+        for row in rows:
+            expected = Image.open(root / re.match("[a-z]+", row["text"])[0] / row["text"])
+            shown = Image.open(io.BytesIO(b64decode(row["picture"].partition(",")[2])))
+            np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
 
 
 def test_paths_folders_and_patterns_are_values(command, run, photos, monkeypatch):
@@ -69,8 +81,8 @@ def test_paths_folders_and_patterns_are_values(command, run, photos, monkeypatch
         ("photos/dark/dark03.png",): ["dark03.png"],
         ("photos/dark/dark03.png", "photos/light/light01.png"): ["dark03.png", "light01.png"],
         ("photos/*/*01.png",): ["dark01.png", "light01.png"],
-        ("photos/light",): [f"light{place:02d}.png" for place in range(40)],
-        ("photos/light", "photos/dark/dark00.png"): [f"light{place:02d}.png" for place in range(40)] + ["dark00.png"],
+        ("photos/light",): [f"light{place:02d}.png" for place in range(20)],
+        ("photos/light", "photos/dark/dark00.png"): [f"light{place:02d}.png" for place in range(20)] + ["dark00.png"],
     }.items():
         assert answered(command("predict", run, *given, "--json", "--quiet")) == names
     (photos.parent / "noending").write_bytes((photos / "dark" / "dark00.png").read_bytes())
@@ -84,7 +96,7 @@ def test_python_takes_the_same(run, photos, tmp_path):
     opened = load(run)
     alone, both = (opened.predict(given).prediction.confidence for given in (path, [str(path), other]))
     np.testing.assert_allclose(both[0], alone[0], rtol=1e-5)
-    assert len(predict(run, photos, quiet=True).found) == 80
+    assert len(predict(run, photos, quiet=True).found) == 40
     out = tmp_path / "answers.csv"
     predict(run, [path, other], out=out, quiet=True)
     assert out.read_text("utf-8").splitlines()[1].startswith(f"{path},")
@@ -122,15 +134,17 @@ def test_what_is_neither_is_one_sentence(command, run, photos, tmp_path):
 def test_one_that_cannot_be_read_among_others_is_named(command, run, photos, tmp_path):
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     ended = command("predict", run, tmp_path / "cut.png", photos / "dark" / "dark03.png", "--json")
-    assert answered(ended) == ["", "dark03.png"] and "row 1, column 'image': expected an image" in ended.err
+    assert (
+        answered(ended) == ["", "dark03.png"]
+        and "row 1, column 'image' (" in ended.err
+        and "cut.png): expected an image" in ended.err
+    )
 
 
 @pytest.mark.parametrize(
     "uri", ["javascript:alert(1)", "data:text/html;base64,PHNjcmlwdD4=", "data:image/png;base64,AAAA", 7, None]
 )
 def test_a_picture_made_by_hand_is_refused(command, run, tmp_path, uri):
-    import shutil
-
     copy = shutil.copytree(run, tmp_path / "run")
     edit(copy, put("answers", 0, "predictions", 0, "picture", value=uri), "metrics.json")
     one_sentence(command("report", copy), "metrics.json", "'picture'")
@@ -143,7 +157,7 @@ def sounds(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name, pitch in (("high", 1500), ("low", 300)):
         (folder / name).mkdir(parents=True)
-        for place in range(25):
+        for place in range(21):
             time = np.arange(2400) / 8000
             tone = 8000 * np.sin(2 * np.pi * pitch * time) + rng.normal(0, 500, len(time))
             with wave.open(str(folder / name / f"{name}{place:02d}.wav"), "wb") as sound:

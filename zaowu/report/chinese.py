@@ -374,6 +374,11 @@ SENTENCES = {
     "paths that end in .wav, .flac, .ogg, .oga, .opus, .mp{n}: {n} of {n}": "扩展名为 .wav、.mp{n} 等的声音文件路径："
     "{n}，共 {n}",
     "the bytes of sound files: {n} of {n}": "声音文件的内容：{n}，共 {n}",
+    "series of numbers, {n} points in the median": "数值序列，中位长度 {n} 个点",
+    "series of numbers, {n} points in the median, with times": "带时间的数值序列，中位长度 {n} 个点",
+    "series of {n} channels, {n} points in the median": "{n} 个通道的序列，中位长度 {n} 个点",
+    "series of {n} channels, {n} points in the median, with times": "{n} 个通道、带时间的序列，中位长度 {n} 个点",
+    "chemical structures, {n} tokens in the median": "化学结构式，中位长度 {n} 个词元",
     "Read as GB{n}.": "按 GB{n} 编码读取。",
     "Columns are separated by tabs.": "各列以制表符分隔。",
     "Columns are separated by semicolons.": "各列以分号分隔。",

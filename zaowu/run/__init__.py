@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from zaowu.config import FitConfig
-from zaowu.errors import UserError, nearest
+from zaowu.errors import UserError, nearest, shorten
 from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import Evaluation, compare, evaluate
 from zaowu.evaluate.predict import predict
-from zaowu.inputs import Inputs, cleaners
+from zaowu.inputs import Inputs, cleaners, files_of
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records import check, read
@@ -184,7 +184,9 @@ class Run:
         values = {series.name: series.to_list() for series in usable.values}
         outputs, warnings = self._outputs(values)
         for row, (column, problem) in list(usable.problems.items())[:NUM_NAMED]:
-            warnings.append(f"row {table.rows[row]}, column '{column.name}': {problem}; taken as missing.")
+            value = frame[column.name][row] if files_of(column.kind) else None
+            which = f" ({shorten(value, 100)})" if isinstance(value, str) else ""
+            warnings.append(f"row {table.rows[row]}, column '{column.name}'{which}: {problem}; taken as missing.")
         if empty := int(usable.blank.sum()):
             what = "texts" if self.source.alone is self.source.text else "rows"
             warnings.append(f"{empty} of {frame.height} {what} are empty: what is said of them means nothing.")
