@@ -328,16 +328,32 @@ def report(
 
 @app.command()
 def demo(
+    name: Annotated[str, typer.Argument(help="A task of --list.")] = "news_zh",
+    data: Annotated[Path | None, typer.Option(help="What the task needs, as --list says.")] = None,
+    list_tasks: Annotated[bool, typer.Option("--list", help="List the tasks and what each needs.")] = False,
     out: Out = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing run.", rich_help_panel=COMMON)] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     threads: Threads = None,
     lang: Lang = None,
 ) -> None:
-    """体育 or 科技? The whole way on embedded Chinese news: fit, report, five predictions."""
-    from zaowu.tasks.news_zh import demo as task
+    """体育 or 科技? The whole way on a task of the gallery: fit, report, five predictions."""
+    from zaowu import tasks
 
-    run, predictions = task(out=out, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang)
+    if list_tasks:
+        found = tasks.gallery()
+        if as_json:
+            print_json(found)
+        else:
+            print_table(list(found[0]), [list(row.values()) for row in found])
+        return
+    run, predictions = tasks.demo(
+        name, data=data, out=out, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang
+    )
+    if as_json:
+        print_json({**run.summary(), "predictions": predictions.to_plain()})
+        return
     print_table(*predictions.table())
     for line in run.lines():
         print(line)
