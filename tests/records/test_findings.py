@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter, defaultdict
 
+import numpy as np
 import polars as pl
 
 from zaowu.records.check import clean, clean_cells
@@ -155,3 +156,14 @@ def test_cells_that_are_missing_do_not_stop_an_example():
     frame = pl.DataFrame({"x": ["1", "1"], "y": pl.Series([None, None], dtype=pl.String), "label": ["a", "b"]})
     found = find({"train": clean(read(frame), schema, cleaners={"number": clean_cells})})
     assert found.conflicting == {"train": 2} and found.examples["conflicting_labels"][0].text == "1 |"
+
+
+def test_bytes_have_no_length_in_characters():
+    """Images and sounds may stand in a table as the bytes of their files."""
+    columns = (Column("photo", "input", "image", ""), Column("title", "input", "text", ""))
+    frame = pl.DataFrame({"photo": [b"\xff\xd8" * 50] * 2, "title": ["four", "seven!!"]})
+    for schema, longest in ((Schema(columns), 7), (Schema(columns[:1]), 0)):
+        ids = np.zeros(2, np.uint64)
+        found = find({"train": Records(frame, np.arange(2), ids, ids, "t.parquet", schema)})
+        assert found.lengths["train"].longest == longest
+        assert found.examples["duplicates_within"][0].text.startswith("100 bytes")

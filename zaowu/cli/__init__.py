@@ -37,12 +37,14 @@ from zaowu.cli.flags import (
     Rate,
     Resume,
     Seed,
+    SeriesId,
     Settings,
     Size,
     Slices,
     Target,
     Test,
     Threads,
+    Time,
     TimeLimit,
     TrimVocab,
     Valid,
@@ -98,6 +100,8 @@ def fit(
     column: ColumnOption = None,
     ignore: Ignore = None,
     group: Group = None,
+    series_id: SeriesId = None,
+    time: Time = None,
     weight: Weight = None,
     slices: Slices = None,
     valid: Valid = None,
@@ -139,6 +143,8 @@ def fit(
         columns=column or (),
         ignore=ignore or (),
         group=group,
+        series_id=series_id,
+        time=time,
         weight=weight,
         slices=slices or (),
         valid=valid,
@@ -275,6 +281,8 @@ def check(
     column: ColumnOption = None,
     ignore: Ignore = None,
     group: Group = None,
+    series_id: SeriesId = None,
+    time: Time = None,
     valid: Annotated[str | None, typer.Option(help="A validation file.", rich_help_panel=COLUMNS)] = None,
     test: Annotated[str | None, typer.Option(help="A test file.", rich_help_panel=COLUMNS)] = None,
     on_bad_row: OnBadRow = None,
@@ -290,6 +298,8 @@ def check(
         columns=column or (),
         ignore=ignore or (),
         group=group,
+        series_id=series_id,
+        time=time,
         valid=valid,
         test=test,
         on_bad_row=on_bad_row,
@@ -318,16 +328,32 @@ def report(
 
 @app.command()
 def demo(
+    name: Annotated[str, typer.Argument(help="A task of --list.")] = "news_zh",
+    data: Annotated[Path | None, typer.Option(help="What the task needs, as --list says.")] = None,
+    list_tasks: Annotated[bool, typer.Option("--list", help="List the tasks and what each needs.")] = False,
     out: Out = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing run.", rich_help_panel=COMMON)] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     threads: Threads = None,
     lang: Lang = None,
 ) -> None:
-    """体育 or 科技? The whole way on embedded Chinese news: fit, report, five predictions."""
-    from zaowu.tasks.news_zh import demo as task
+    """体育 or 科技? The whole way on a task of the gallery: fit, report, five predictions."""
+    from zaowu import tasks
 
-    run, predictions = task(out=out, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang)
+    if list_tasks:
+        found = tasks.gallery()
+        if as_json:
+            print_json(found)
+        else:
+            print_table(list(found[0]), [list(row.values()) for row in found])
+        return
+    run, predictions = tasks.demo(
+        name, data=data, out=out, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang
+    )
+    if as_json:
+        print_json({**run.summary(), "predictions": predictions.to_plain()})
+        return
     print_table(*predictions.table())
     for line in run.lines():
         print(line)

@@ -255,8 +255,10 @@ def _near_equal(labels: set[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def _lengths(records: Records) -> Lengths:
-    columns = [pl.col(column.name).str.len_chars() for column in records.schema.inputs]
-    chars = records.frame.select(pl.sum_horizontal(columns)).to_series().to_numpy()
+    """In characters; the bytes of an image or a sound have none."""
+    words = [column.name for column in records.schema.inputs if records.frame.schema[column.name] == pl.String]
+    columns = [pl.col(name).str.len_chars() for name in words]
+    chars = records.frame.select(pl.sum_horizontal(columns or pl.repeat(0, pl.len()))).to_series().to_numpy()
     return Lengths(int(chars.min()), float(np.median(chars)), float(chars.mean()), int(chars.max()))
 
 
@@ -270,12 +272,16 @@ def _examples(found: pl.DataFrame, parts: Mapping[str, Records]) -> tuple[Exampl
     for content, count, _ in chosen.iter_rows():
         line = lines[content]
         records, place = parts[line["part"][0]], line["place"][0]
-        text = " | ".join(records.frame.get_column(column.name)[place] or "" for column in records.schema.inputs)
+        text = " | ".join(_words(records.frame.get_column(column.name)[place]) for column in records.schema.inputs)
         labels = Counter(label for label in line["label"] if label is not None)
         where = tuple(zip(line["part"], line["row"], strict=True))[:NUM_ROWS]
         names = tuple(label for label, _ in labels.most_common())
         examples.append(Example(shorten(text, TEXT_CHARS), names, where, count))
     return tuple(examples)
+
+
+def _words(value: str | bytes | None) -> str:
+    return f"{len(value):,} bytes" if isinstance(value, bytes) else value or ""
 
 
 def _rows(count: int) -> str:

@@ -19,6 +19,7 @@ from zaowu.inputs import Inputs, cleaners, files_of
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records import check, read
+from zaowu.records.prepare import gathered
 from zaowu.records.records import Records, Schema, Table
 from zaowu.records.stream import is_large
 from zaowu.report.content import ReportContent
@@ -175,7 +176,7 @@ class Run:
         One answer per row, in order; empty texts are answered too, with a warning.
         Raises UserError when the columns that the model reads are not there, and when nothing can be read of them.
         """
-        table = given.as_table(data, self.source, expect=self.expected)
+        table = self._gathered(given.as_table(data, self.source, expect=self.expected))
         frame = self._columns(table)
         usable = check.clean_inputs(frame, self.schema, table.folder, cleaners())
         if usable.problems and usable.blank.all() and not isinstance(data, Table):
@@ -201,9 +202,10 @@ class Run:
         """
         from zaowu.run import stream
 
-        if is_large(data):
+        if is_large(data) and self.config.data.series_id is None:  # whose rows may not be parted
             return stream.evaluate_file(self, data, on_bad_row=on_bad_row, out=out)
         table = data if isinstance(data, Table) else read.read(data, on_bad_row=on_bad_row, expect=self.expected)
+        table = self._gathered(table)
         found = self.score(self.labelled_records(table, on_bad_row=on_bad_row))
         if out is not None:
             assert found.predicted is not None
@@ -327,6 +329,13 @@ class Run:
                 "does not know: another script than the training texts had? Fit with --trim-vocab off to keep all."
             )
         return outputs, warnings
+
+    def _gathered(self, table: Table) -> Table:
+        """One row per series, where this model was trained on such and the table is not gathered yet."""
+        series = next((own for own in self.source.groups.values() if own.kind == "series"), None)
+        if self.config.data.series_id is None or series is None or table.names:
+            return table
+        return gathered(table, self.config.data, channels=series.channels)
 
     def _columns(self, table: Table) -> pl.DataFrame:
         """The frame with this model's input columns, by name; a single other text column may stand in for one."""

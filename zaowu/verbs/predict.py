@@ -78,7 +78,7 @@ def predict(
         use_threads(threads)
         opened = load(run, device=str(choose_device(device)), precision=precision)
         data = _data(what, text=text, run=opened)
-        if path is not None and is_large(data):
+        if path is not None and is_large(data) and opened.config.data.series_id is None:
             rows, told = predict_to_file(opened, data, path, top=top)
             note(f"{rows:,} predictions: {path}")
             return Predictions(None, top, rows, path, told)
