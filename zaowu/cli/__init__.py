@@ -189,9 +189,7 @@ def _print_run(run: Any, *, as_json: bool) -> None:
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="A folder that 'zaowu fit' wrote.")],
-    what: Annotated[
-        list[str], typer.Argument(metavar="TEXT... | FILE", help="Texts, images or sounds; or one file of rows.")
-    ],
+    what: Annotated[list[str], typer.Argument(metavar="TEXT... | FILE", help="Texts, images, sounds, or one table.")],
     text: Annotated[bool, typer.Option("--text", help="Take the arguments as texts even if they name a file.")] = False,
     top: Annotated[int, typer.Option(help="How many classes to show.")] = 1,
     out: Out = None,
