@@ -1,4 +1,4 @@
-"""The rows of benchmarks/modalities.py: what every application offers, the made set, the comparison; nothing is fetched."""
+"""The applications of benchmarks/modalities.py, the made set and the comparison of two methods; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -146,4 +146,4 @@ def test_a_cell_and_the_lines_of_its_application(tmp_path, capsys, monkeypatch):
     assert "ours minus reference:" in said and "folds: auc" in said
     monkeypatch.setattr(modalities, "in_process", lambda key, args: pytest.fail("measured again"))
     assert modalities.application("disease_risk", out, args)
-    assert "scores" not in said.replace('"right"', "")
+    assert '"scores"' not in said  # a number for each row is for the file alone
