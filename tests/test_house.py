@@ -20,7 +20,7 @@ from zaowu import config
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "zaowu"
-MAX_LINES, MAX_FILES, MAX_BYTES, MAX_FIELDS, MAX_OPTIONS = 400, 10, 1_000_000, 20, 20
+MAX_LINES, MAX_FILES, MAX_BYTES, MAX_FIELDS, MAX_OPTIONS = 400, 10, 1_000_000, 20, 22
 LISTS = ("inputs", "targets", "tasks", "verbs", "families")  # folders where every file is one more of the same
 # Nothing above `batching` needs torch: a person who only checks their data does not wait for it.
 WITHOUT_TORCH = ("errors", "progress", "listing", "config", "options", "metrics", "bases", "records", "inputs")

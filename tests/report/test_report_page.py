@@ -47,7 +47,7 @@ def test_opening_it_asks_the_network_for_nothing(page):
     assert {attributes["href"] for attributes in found.all("link")} == {"data:,"}
     assert all(attributes["href"].startswith("#") for attributes in found.all("a", "use"))
     policies = [attributes["content"] for attributes in found.all("meta") if "http-equiv" in attributes]
-    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"]
 
 
 def test_it_is_small(page):

@@ -64,10 +64,10 @@ BASELINES = {
     "other classes": lambda data: data["answers"][0]["plain"].update(classes=["a", "b", "c"], counts=[1, 1, 1]),
     "other classes in both": lambda data: [data["answers"][0][key].update(classes=["a", "b"]) for key in BOTH] and None,
     "scale": put("answers", 0, "scale", value=10**400),
-    "other column": put("columns", 0, "name", value="secret"),
-    "no columns": put("columns", value=[]),
-    "vocabulary": put("columns", 0, "vocabularies", "characters", value=["a"]),
-    "view": put("columns", 0, "vocabularies", value={"os": ["a"]}),
+    "other column": put("groups", 0, "columns", value=["secret"]),
+    "no columns": put("groups", value=[]),
+    "vocabulary": put("groups", 0, "learned", 0, "characters", value=["a"]),
+    "view": put("groups", 0, "learned", 0, value={"os": ["a"]}),
 }
 
 

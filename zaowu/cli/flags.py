@@ -20,6 +20,10 @@ Ignore = Annotated[list[str] | None, typer.Option(help="A column to leave out.",
 Group = Annotated[
     str | None, typer.Option(help="Rows with equal values here stay on one side.", rich_help_panel=COLUMNS)
 ]
+SeriesId = Annotated[
+    str | None, typer.Option(help="Rows with equal values here are one series, one record.", rich_help_panel=COLUMNS)
+]
+Time = Annotated[str | None, typer.Option(help="When each row of a series was measured.", rich_help_panel=COLUMNS)]
 Weight = Annotated[str | None, typer.Option(help="A column that says how much a row counts.", rich_help_panel=COLUMNS)]
 Slices = Annotated[
     list[str] | None, typer.Option("--slice", help="Report scores by this column.", rich_help_panel=COLUMNS)

@@ -5,6 +5,8 @@ A modality is a module of this folder with
     clean(values, folder) -> Cleaned                what is usable of a column; without it values are text
     SETTINGS                                        what `--column NAME:setting=value` may say: setting -> its choices;
                                                     none: a whole number from 1
+    ENDINGS, begins(head) -> bool                   where a value may be a file: how its name may end, and whether
+                                                    its first `HEAD_BYTES` bytes are those of one
     Input, BaselineFeatures                         the classes below, by duck typing
 
 An `Input` stands for one group of columns and offers
@@ -18,6 +20,7 @@ An `Input` stands for one group of columns and offers
     specs: dict[str, Feature]                       shape, dtype and pad value of each feature
     embedder(dim) -> torch.nn.Module                features of a batch -> (B, T, dim)
     shown(*values) -> Shown                         one record, for a person
+    words(*values) -> str                           its words alone, where pictures and sounds take time to make
     state() / Input.from_state(state, folder)       what it learned, as plain data and files
 
 Its `BaselineFeatures` are what the cheap linear method sees of the same columns
@@ -42,6 +45,7 @@ import numpy as np
 from zaowu import listing
 from zaowu.errors import UserError, nearest, shorten
 
+HEAD_BYTES = 512  # of a file, by which its kind is known
 CELLS = ("number", "category", "date")  # kinds of column that one `table` reads together
 TOGETHER = {"text": "text", **dict.fromkeys(CELLS, "table")}  # kind -> the group that all columns of it share
 
@@ -180,7 +184,11 @@ class Inputs:
 
     def words(self, values: Mapping[str, Sequence[Any]]) -> list[str]:
         """(N,) the words of each record; those of text columns joined, others as their kind tells them."""
-        return [self.shown(values, record).words for record in range(len(values[self.columns[0]]))]
+        told = [
+            [_words(own)(*row) for row in zip(*(values[name] for name in own.columns), strict=True)]
+            for own in self.groups.values()
+        ]
+        return [" | ".join(words for words in row if words) for row in zip(*told, strict=True)]
 
     def state(self) -> dict[str, Any]:
         return {name: {"kind": own.kind, "state": own.state()} for name, own in self.groups.items()}
@@ -200,6 +208,11 @@ class Inputs:
                 raise UserError(f"{place}: expected a group of that kind, got {shorten(own['kind'])}.")
             groups[name] = module.Input.from_state(own["state"], folder, where=place)
         return cls(groups)
+
+
+def _words(own: Any) -> Callable[..., str]:
+    found: Callable[..., str] = getattr(own, "words", None) or (lambda *values: own.shown(*values).words)
+    return found
 
 
 def grouped(columns: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
@@ -222,6 +235,12 @@ def modality(kind: str) -> str:
 def find(name: object, *, where: str) -> ModuleType:
     """The module of a modality. Raises UserError naming `where`."""
     return listing.load(sys.modules[__name__], name, where=where)
+
+
+def files_of(kind: str) -> tuple[tuple[str, ...], Callable[[bytes], bool]] | None:
+    """Of a kind whose values may be files: their endings, and whether first bytes are those of one; else None."""
+    module = find(modality(kind), where="inputs")
+    return (module.ENDINGS, module.begins) if hasattr(module, "ENDINGS") else None
 
 
 def guessers() -> dict[str, Callable]:

@@ -174,7 +174,11 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     if kept is not None:
         give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
     most = max(DEFAULT_TOKENS, source.max_place) if source.text else source.max_place
-    trunk = base.trunk if base else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds)
+    trunk = (
+        base.trunk
+        if base
+        else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records))
+    )
     if base and source.max_place > trunk.positions.max_positions:
         raise UserError(
             f"{folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
@@ -284,7 +288,7 @@ def begun(
     source: its texts, which a base of texts needs. kept: as in `Base.load`. What is divided among ranks stays where it
     is: it may be larger than a device.
     """
-    own = rule.recipe(model.kinds) if base is None else None
+    own = rule.recipe(model.kinds, 0) if base is None else None
     model.initialise(settings.seed, std=INIT_STD if own is None else own.init_std)
     if base is not None:
         assert source is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -57,7 +57,7 @@ def prepare(
 ) -> Prepared:
     """Reads, guesses, cleans and splits. Below `cross_validate_below` records, and without a test file, all of them
     train the final model and the score comes from folds. Raises UserError for whatever cannot be used."""
-    table = _gathered(read(source, on_bad_row=data.on_bad_row), data)
+    table = gathered(read(source, on_bad_row=data.on_bad_row), data)
     group, kinds = _told(table, data)
     schema = schemas.guess(
         table,
@@ -110,19 +110,23 @@ def _told(table: Table, data: DataConfig) -> tuple[str | None, dict[str, str]]:
     return data.group or group, {name: kind for name, kind in table.kinds.items() if name not in taken}
 
 
-def _gathered(table: Table, data: DataConfig) -> Table:
-    """One row per series, where `data` says which rows are measurements of one."""
+def gathered(table: Table, data: DataConfig, *, channels: Sequence[str] | None = None) -> Table:
+    """One row per series, where `data` says which rows are measurements of one.
+
+    channels: those that a model was trained on.
+    """
     if data.series_id is None:
         if data.time is not None:
             raise UserError("--time: says when a measurement was made; give --series-id too, which says of what.")
         return table
-    return gather(table, series_id=data.series_id, time=data.time, target=data.target)
+    target = [name for name in data.target if name in table.frame.columns]
+    return gather(table, series_id=data.series_id, time=data.time, target=target, channels=channels)
 
 
 def _other(path: str, whole: Records, data: DataConfig, cleaners: Mapping[str, Cleaner] | None) -> Records:
     """A validation or test file, read as the main source was; labels that training never saw are kept."""
     wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.targets)}
-    table = _gathered(read(path, on_bad_row=data.on_bad_row, expect=wanted), data)
+    table = gathered(read(path, on_bad_row=data.on_bad_row, expect=wanted), data)
     missing = wanted - set(table.frame.columns)
     if missing:
         raise UserError(

@@ -169,7 +169,7 @@ def _no_input(table: Table, found: Iterable[Column], guessers: Mapping[str, Gues
     seen = ", ".join(f"{shorten(column.name, 30)} ({column.kind}: {column.reason})" for column in rest[:8])
     if not rest:
         return f"{table.source}: there is no column to learn from beside the target."
-    kind = next(iter(guessers), "text")
+    kind = LAST if LAST in guessers else next(iter(guessers), LAST)
     return (
         f"{table.source}: no column looks like one to learn from: {seen}. "
         f"Say which one is, such as --column {quoted(rest[0].name)}:kind={kind}."

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
+
+from zaowu.errors import UserError, shorten
+
+MAX_URI = 400_000  # characters of one picture or sound
+MAX_URIS = 2_000_000  # of all of them: the page is one file
+MAX_SIDE = 1024  # pixels
 
 
 @dataclass(kw_only=True)
@@ -17,8 +26,9 @@ class AnswerContent:
     baselines: name of a cheap method -> the same kind of dict. comparison: name of a baseline -> {"value", "low",
         "high"}, the paired difference of the headline metric, Transformer minus baseline.
     deleaked: the evaluation without the rows that also stand in the training data; None where there are none.
-    mistakes: dicts of "row", "text", "truth", "predicted", "confidence" (or None), the worst first.
-    predictions: examples, dicts of "text", "predicted", "confidence" (or None).
+    mistakes: dicts of "row", "text", "truth", "predicted", "confidence" (or None), the worst first; where the record
+        has them and the page has room, "picture" and "sound", data URIs that `picture_size` and `is_sound` let pass.
+    predictions: examples, dicts of "text", "predicted", "confidence" (or None), "picture" and "sound" likewise.
     slices: dicts of "slice", "value", "rows", "score" (the mean of the records' figures), "low", "high".
     """
 
@@ -136,7 +146,12 @@ class HistoryPoint(TypedDict):
     valid: dict[str, float]
 
 
-class Answer(TypedDict):
+class Shown(TypedDict, total=False):
+    picture: str
+    sound: str
+
+
+class Answer(Shown):
     text: str
     predicted: str
     confidence: float | None
@@ -204,3 +219,68 @@ ANSWER_SHAPES: dict[str, Any] = {
     "predictions": list[Answer],
     "slices": list[SliceScore],
 }
+
+_URI = re.compile(r"data:([a-z/+]{1,20});base64,([A-Za-z0-9+/]+={0,2})")
+_BEGIN = {  # what a file of the type begins with
+    "image/png": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",),
+    "image/svg+xml": (b"<svg ",),
+    "audio/wav": (b"RIFF", b"RF64"),
+    "audio/flac": (b"fLaC",),
+    "audio/ogg": (b"OggS",),
+    "audio/mpeg": (b"ID3", *(bytes((0xFF, second)) for second in range(0xE0, 0x100))),
+}
+_SVG = re.compile(
+    r'<svg xmlns="http://www\.w3\.org/2000/svg" width="(\d{1,4})" height="(\d{1,4})" viewBox="[\d. ]{1,60}">'
+    r'(?:<(?:polyline|circle)(?: (?:points|cx|cy|r|fill|stroke|stroke-width)="[\w#., -]*")*/>)*</svg>',
+    re.ASCII,
+)  # lines and dots: nothing that could be followed, run or loaded
+
+
+def picture_size(uri: str) -> tuple[int, int] | None:
+    """(width, height) in pixels of a picture that may stand in the page, or None for anything else.
+
+    A PNG, or an SVG of lines and dots.
+    """
+    kind, data = _opened(uri)
+    size: tuple[int, int] | None = None
+    if kind == "image/png" and len(data) >= 24:
+        size = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    elif kind == "image/svg+xml" and (drawn := _SVG.fullmatch(data.decode("latin-1"))):
+        size = int(drawn[1]), int(drawn[2])
+    return size if size is not None and min(size) > 0 and max(size) <= MAX_SIDE else None
+
+
+def is_sound(uri: str) -> bool:
+    """Whether it is a WAV, FLAC, OGG or MP3 file that may stand in the page."""
+    return _opened(uri)[0].startswith("audio/")
+
+
+def _opened(uri: str) -> tuple[str, bytes]:
+    """Type and contents of a data URI; of one that is too long, or not what it says, both empty."""
+    found = _URI.fullmatch(uri) if len(uri) <= MAX_URI else None
+    if found is None or found[1] not in _BEGIN or len(found[2]) % 4:
+        return "", b""
+    data = b64decode(found[2])
+    return (found[1], data) if data.startswith(_BEGIN[found[1]]) else ("", b"")
+
+
+def check_shown(answers: Sequence[AnswerContent], *, where: str) -> None:
+    """Whether pictures and sounds that come from a file may stand in the page. Raises UserError."""
+    total = 0
+    for place, name, uri in _uris(answers):
+        total += len(uri)
+        if not (picture_size(uri) if name == "picture" else is_sound(uri)):
+            kinds = "a small PNG, or an SVG of lines" if name == "picture" else "a WAV, FLAC, OGG or MP3"
+            raise UserError(
+                f"{where}, {place}, '{name}': expected {kinds} as a data URI, got {shorten(repr(uri), 80)}."
+            )
+    if total > MAX_URIS:
+        raise UserError(f"{where}: expected pictures and sounds of at most {MAX_URIS:,} characters, got {total:,}.")
+
+
+def _uris(answers: Sequence[AnswerContent]) -> Iterator[tuple[str, str, str]]:
+    """Where it stands, "picture" or "sound", and the URI."""
+    for answer in answers:
+        for part, rows in (("mistakes", answer.mistakes), ("predictions", answer.predictions)):
+            for row in rows:
+                yield from ((f"'{part}'", name, row[name]) for name in ("picture", "sound") if name in row)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from zaowu.report import pictures
-from zaowu.report.content import AnswerContent, ReportContent
+from zaowu.report.content import AnswerContent, ReportContent, is_sound, picture_size
 from zaowu.report.pictures import Interval
 from zaowu.report.say import PLAIN, Say
 from zaowu.report.verdict import by_strength, headline
@@ -30,6 +30,7 @@ MAX_PAIRS = 25
 MAX_CLASSES = 60
 MAX_SLICES = 100
 CAPS = {"mistakes": 20, "predictions": 10, "examples": 5, "rows": 60}  # of lists that the template cuts itself
+TINY, ENLARGED = 48, 96  # pixels: an image below the one is shown as large as the other, pixel by pixel
 FAIR = 0.01  # gap between mean confidence and accuracy that nobody needs to care about
 
 
@@ -185,6 +186,44 @@ def errors(evaluation: dict[str, Any], number: int, say: Say) -> dict[str, str] 
         "residuals": pictures.residuals(evaluation["edges"], evaluation["counts"], number, say),
         "coverage": "" if held is None else say("coverage", share=say.percent(held)),
     }
+
+
+def drawn(content: ReportContent) -> str:
+    """What the pictures of records are: "image", "audio" (its spectrogram), "series" (its plot), or ""."""
+    return next((kind for kind in _kinds(content) if kind in ("image", "audio", "series")), "")
+
+
+def is_table(content: ReportContent) -> bool:
+    """Whether the words of a record are cells."""
+    return not {"number", "category", "date"}.isdisjoint(_kinds(content))
+
+
+def _kinds(content: ReportContent) -> list[str]:
+    return [column["kind"] for column in content.columns if column["role"] == "input"]
+
+
+def seen(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The first rows, each with its picture and sound: `uri`, `width`, `height`, `is_tiny` and `sound`, or neither.
+
+    What is not surely a picture or a sound is left out, wherever the content comes from.
+    """
+    found = []
+    for row in rows[:most]:
+        uri, sound = row.get("picture", ""), row.get("sound", "")
+        size = picture_size(uri)
+        times = max(1, ENLARGED // max(size)) if size and max(size) <= TINY else 1
+        width, height = (side * times for side in size or (0, 0))
+        picture = {"uri": uri if size else "", "width": width, "height": height, "is_tiny": times > 1}
+        found.append({**row, **picture, "sound": sound if is_sound(sound) else ""})
+    return found
+
+
+def about_seen(rows: list[dict[str, Any]], drawn: str, say: Say) -> list[str]:
+    """Sentences on how pictures are to be read, and on what had no room."""
+    sentences = [say(f"drawn.{drawn}")] if drawn and any(row["uri"] for row in rows) else []
+    if 0 < (num := sum(bool(row["sound"]) for row in rows)) < len(rows):
+        sentences.append(say("heard.some", n=num, of=len(rows)))
+    return sentences
 
 
 def slices(answer: AnswerContent, say: Say) -> dict[str, Any] | None:

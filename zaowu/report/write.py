@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_TEXT = 280  # characters of a text that is shown
+MAX_CELLS = 400  # of the row of a table
 MAX_NAME = 60  # of a class, a column, a setting
 # What may not stand in HTML or in UTF-8: controls, halves of surrogate pairs, non-characters.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -70,6 +71,7 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.filters["text"] = lambda value: _cut(value, MAX_TEXT)
+    environment.filters["cells"] = lambda value: _cut(value, MAX_CELLS)
     environment.filters["label"] = lambda value: _cut(value, MAX_NAME)
     environment.filters["visible"] = lambda value: re.sub(r"\s", "␣", str(value)[:MAX_NAME])
     environment.filters["together"] = lambda words: re.sub(r" (?=%)", "\u00a0", words)
@@ -126,6 +128,7 @@ def _answer(content: ReportContent, number: int, say: Say) -> dict[str, Any]:
     answer = content.answers[number]
     evaluation = answer.evaluation or {}
     several = len(content.answers) > 1
+    mistakes = views.seen(answer.mistakes, views.CAPS["mistakes"])
     parts: dict[str, Any] = {
         "id": f"-{number + 1}" if several else "",
         "name": answer.target if several else "",
@@ -140,8 +143,12 @@ def _answer(content: ReportContent, number: int, say: Say) -> dict[str, Any]:
         "per_class": views.per_class(evaluation),
         "trust": views.trust(evaluation, number, say),
         "errors": views.errors(evaluation, number, say),
-        "mistakes": answer.mistakes,
-        "predictions": answer.predictions,
+        "mistakes": mistakes,
+        "num_mistakes": len(answer.mistakes),
+        "predictions": views.seen(answer.predictions, views.CAPS["predictions"]),
+        "drawn": views.drawn(content),
+        "about_seen": views.about_seen(mistakes, views.drawn(content), say),
+        "is_table": views.is_table(content),
         "slices": views.slices(answer, say),
     }
     return {

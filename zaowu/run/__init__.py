@@ -19,10 +19,12 @@ from zaowu.inputs import Inputs, cleaners
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records import check, read
+from zaowu.records.prepare import gathered
 from zaowu.records.records import Records, Schema, Table
 from zaowu.records.stream import is_large
 from zaowu.report.content import ReportContent
 from zaowu.report.verdict import verdicts
+from zaowu.run import given
 from zaowu.targets import Prediction, Score, joined, labelled
 
 NUM_NAMED = 5  # rows that could not be read
@@ -170,12 +172,16 @@ class Run:
     def predict(self, data: Any) -> Predicted:
         """data: texts, a path, a polars or pandas frame, or anything else that `fit` reads.
 
+        Of a model that reads images alone, or recordings alone: one or several paths of them, a folder, a pattern.
         One answer per row, in order; empty texts are answered too, with a warning.
-        Raises UserError when the columns that the model reads are not there.
+        Raises UserError when the columns that the model reads are not there, and when nothing can be read of them.
         """
-        table = _as_table(data, self.source.columns, expect=self.expected)
+        table = self._gathered(given.as_table(data, self.source, expect=self.expected))
         frame = self._columns(table)
         usable = check.clean_inputs(frame, self.schema, table.folder, cleaners())
+        if usable.problems and usable.blank.all() and not isinstance(data, Table):
+            row, (column, problem) = min(usable.problems.items(), key=lambda found: found[0])
+            raise UserError(f"{table.source}, row {table.rows[row]}, column '{column.name}': {problem}.")
         values = {series.name: series.to_list() for series in usable.values}
         outputs, warnings = self._outputs(values)
         for row, (column, problem) in list(usable.problems.items())[:NUM_NAMED]:
@@ -194,9 +200,10 @@ class Run:
         """
         from zaowu.run import stream
 
-        if is_large(data):
+        if is_large(data) and self.config.data.series_id is None:  # whose rows may not be parted
             return stream.evaluate_file(self, data, on_bad_row=on_bad_row, out=out)
         table = data if isinstance(data, Table) else read.read(data, on_bad_row=on_bad_row, expect=self.expected)
+        table = self._gathered(table)
         found = self.score(self.labelled_records(table, on_bad_row=on_bad_row))
         if out is not None:
             assert found.predicted is not None
@@ -321,6 +328,13 @@ class Run:
             )
         return outputs, warnings
 
+    def _gathered(self, table: Table) -> Table:
+        """One row per series, where this model was trained on such and the table is not gathered yet."""
+        series = next((own for own in self.source.groups.values() if own.kind == "series"), None)
+        if self.config.data.series_id is None or series is None or table.names:
+            return table
+        return gathered(table, self.config.data, channels=series.channels)
+
     def _columns(self, table: Table) -> pl.DataFrame:
         """The frame with this model's input columns, by name; a single other text column may stand in for one."""
         names = table.frame.columns
@@ -343,15 +357,3 @@ def unused(name: str, taken: Collection[str]) -> str:
     while name in taken:
         name += "_new"
     return name
-
-
-def _as_table(data: Any, columns: Sequence[str], *, expect: Collection[str]) -> Table:
-    """Texts become a table of the model's one column; everything else is read as `fit` reads it."""
-    if isinstance(data, Table):
-        return data
-    if isinstance(data, (list, tuple)) and all(isinstance(item, str) for item in data):
-        if len(columns) > 1:
-            raise UserError(f"This model reads {len(columns)} columns ({', '.join(columns)}): give it a table.")
-        frame = pl.Series(columns[0], list(data), pl.String).to_frame()
-        return Table(frame=frame, rows=np.arange(1, len(data) + 1), source="the given texts")
-    return read.read(data, expect=expect)

@@ -21,12 +21,14 @@ from zaowu.config import FitConfig
 from zaowu.evaluate import slices
 from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import evaluate
+from zaowu.inputs import Inputs
 from zaowu.learn import Learned
 from zaowu.records.findings import Findings
 from zaowu.records.prepare import Prepared
 from zaowu.records.records import Records
-from zaowu.report.content import AnswerContent, ReportContent
+from zaowu.report.content import MAX_URIS, AnswerContent, ReportContent
 from zaowu.run import Run, judge
+from zaowu.run.show import seen
 from zaowu.targets import labelled
 from zaowu.train.estimate.machine import peak_memory_mb, processor
 
@@ -177,6 +179,9 @@ def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerCo
         fresh = np.flatnonzero(~copies)
         deleaked = evaluate(target, prediction.take(fresh), [labels[i] for i in fresh]).to_plain()
     shown = prediction.take(np.arange(min(NUM_EXAMPLES, len(texts)))).shown(top=1)
+    mistakes = target.mistakes(prediction, labels, limit=NUM_MISTAKES)
+    places = [*(wrong.index for wrong in mistakes), *range(len(shown))]
+    media = seen(run.source, records.inputs, places, room=MAX_URIS // len(run.targets))
     return AnswerContent(
         target=name,
         kind=target.name,
@@ -191,21 +196,28 @@ def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerCo
                 "truth": wrong.truth,
                 "predicted": wrong.predicted,
                 "confidence": wrong.confidence,
+                **media.get(wrong.index, {}),
             }
-            for wrong in target.mistakes(prediction, labels, limit=NUM_MISTAKES)
+            for wrong in mistakes
         ],
         predictions=[
-            {"text": text[:400], "predicted": answers[0][0], "confidence": answers[0][1]}
-            for text, answers in zip(texts, shown, strict=False)
+            {
+                "text": texts[place][:400],
+                "predicted": answers[0][0],
+                "confidence": answers[0][1],
+                **media.get(place, {}),
+            }
+            for place, answers in enumerate(shown)
         ],
-        slices=_slices(run, records, target, labels, texts, target.per_record(prediction, labels)),
+        slices=_slices(run, records, target, labels, target.per_record(prediction, labels)),
     )
 
 
-def _slices(
-    run: Run, records: Records, target: Any, labels: list, texts: list[str], figures: np.ndarray
-) -> list[dict[str, Any]]:
-    found = [("length", part) for part in slices.by_length(figures, [len(words) for words in texts])]
+def _slices(run: Run, records: Records, target: Any, labels: list, figures: np.ndarray) -> list[dict[str, Any]]:
+    found = []
+    if (texts := run.source.text) is not None:
+        own = Inputs({"text": texts}).words(records.inputs)
+        found += [("length", part) for part in slices.by_length(figures, [len(words) for words in own])]
     if target.name == "category":
         found += [("class", part) for part in slices.by_value(figures, labels)]
     for name in run.config.data.slices:

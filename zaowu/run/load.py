@@ -18,7 +18,7 @@ from zaowu.inputs import Inputs
 from zaowu.model import Model
 from zaowu.records import schema as schemas
 from zaowu.records.records import Schema
-from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent
+from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent, check_shown
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
 from zaowu.run.save import OUR_TOKENS, TOKENS, TRUNK, in_trunk_folder, is_of_texts, token_facts
@@ -120,6 +120,7 @@ def read_content(folder: Path) -> ReportContent:
         for name, found in scores.items():
             if found is not None and Evaluation.from_plain(found, where=f"{place}, '{name}'").kind != answer.kind:
                 raise UserError(f"{place}, '{name}': expected scores of kind {answer.kind}.")
+    check_shown(content.answers, where=str(path))
     if content.lengths and len(content.lengths["edges"]) != len(content.lengths["counts"]) + 1:
         raise UserError(f"{path}, 'lengths': expected one edge more than counts.")
     return content

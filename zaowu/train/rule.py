@@ -37,6 +37,7 @@ class Recipe:
     epochs: int
     few: int = 0
     few_epochs: int = 0
+    many: Recipe | None = None  # from `few` records on, where that needs another shape
     norm_place: Literal["after", "before"] = "before"
     dropout: float = 0.1
     init_std: float = INIT_STD
@@ -48,7 +49,17 @@ RECIPES = {
     "image": Recipe((4, 128, 4), 512, 2e-3, 64, 12, few=6000, few_epochs=40, dropout=0.0, init_std=128**-0.5),
     "series": Recipe((3, 64, 4), 128, 1e-3, 64, 15, few=2000, few_epochs=30),
     "smiles": Recipe((4, 128, 4), 512, 1e-3, 32, 20, few=4000, few_epochs=40),
-    "table": Recipe((2, 64, 4), 128, 5e-4, 64, 20, norm_place="after"),
+    "table": Recipe(
+        (2, 64, 4),
+        128,
+        5e-4,
+        64,
+        20,
+        few=2000,
+        few_epochs=20,
+        norm_place="after",
+        many=Recipe((3, 128, 4), 256, 5e-4, 128, 20, norm_place="after"),
+    ),
 }
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
@@ -58,14 +69,15 @@ EVALUATIONS = 20  # of a pre-training
 WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
 
 
-def recipe(kinds: Collection[str]) -> Recipe | None:
+def recipe(kinds: Collection[str], num_records: int) -> Recipe | None:
     """The recipe for these modalities from scratch; None where text is among them, which has its own rule."""
-    return None if "text" in kinds else next((RECIPES[kind] for kind in RECIPES if kind in kinds), None)
+    found = None if "text" in kinds else next((RECIPES[kind] for kind in RECIPES if kind in kinds), None)
+    return found.many if found is not None and found.many is not None and num_records >= found.few else found
 
 
 def fill(config: TrainConfig, *, num_records: int, from_base: bool, kinds: Collection[str] = ("text",)) -> TrainConfig:
     """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read."""
-    own = None if from_base else recipe(kinds)
+    own = None if from_base else recipe(kinds, num_records)
     if own is not None:
         epochs = own.few_epochs if num_records < own.few else own.epochs
         batch_size, lr = own.batch_size, own.lr
@@ -115,18 +127,23 @@ def fill_pretraining(config: TrainConfig, *, epoch_tokens: float, length: int, f
 
 
 def from_scratch(
-    size: str, *, max_positions: int, causal: bool = False, kinds: Collection[str] = ("text",)
+    size: str,
+    *,
+    max_positions: int,
+    causal: bool = False,
+    kinds: Collection[str] = ("text",),
+    num_records: int = 0,
 ) -> TrunkConfig:
     """The trunk of a named size, for training without a base: BERT's switches or, with `causal`, Llama's.
 
-    kinds: the modalities that are read; without text the usual size is that of their recipe.
+    kinds: the modalities that are read; without text the usual size is that of their recipe for `num_records`.
 
     SwiGLU has three matrices where others have two; at 8/3 of the width it has as many weights (Shazeer 2020).
     """
     if size not in SIZES:
         raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
     layers, dim, heads = SIZES[size]
-    own = recipe(kinds)
+    own = recipe(kinds, num_records)
     if own is not None:
         usual = size == TextConfig.size
         layers, dim, heads = own.size if usual else (layers, dim, heads)

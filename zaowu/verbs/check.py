@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zaowu.config import DataConfig
 from zaowu.errors import shorten
 from zaowu.progress import note, speaking
 from zaowu.records import schema as schemas
 from zaowu.records.check import clean
 from zaowu.records.findings import Findings, find
+from zaowu.records.prepare import gathered
 from zaowu.records.read import read
 from zaowu.records.records import Records, Schema
 
@@ -69,6 +71,8 @@ def check(
     columns: Mapping[str, str] | Sequence[str] = (),
     ignore: Sequence[str] = (),
     group: str | None = None,
+    series_id: str | None = None,
+    time: str | None = None,
     on_bad_row: str | None = None,
     quiet: bool = False,
 ) -> CheckResult:
@@ -80,6 +84,8 @@ def check(
     """
     from zaowu.inputs import cleaners, guessers
 
+    names = (target,) if isinstance(target, str) else tuple(target or ())
+    data = DataConfig(target=names, series_id=series_id, time=time)
     sources = {"train": path, "valid": valid, "test": test}
     parts: dict[str, Records] = {}
     notes: list[str] = []
@@ -89,12 +95,12 @@ def check(
                 continue
             if isinstance(source, str):
                 note(f"Reading {source}.")
-            table = read(source, on_bad_row=on_bad_row)
+            table = gathered(read(source, on_bad_row=on_bad_row), data)
             if part == "train":
                 schema = schemas.guess(
                     table,
                     guessers=guessers(),
-                    target=(target,) if isinstance(target, str) else tuple(target or ()),
+                    target=names,
                     columns=schemas.column_choices(columns)["columns"],
                     ignore=ignore,
                     group=group,

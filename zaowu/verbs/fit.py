@@ -35,6 +35,8 @@ def fit(
     columns: Mapping[str, str] | Sequence[str] = (),
     ignore: Sequence[str] = (),
     group: str | None = None,
+    series_id: str | None = None,
+    time: str | None = None,
     weight: str | None = None,
     slices: Sequence[str] = (),
     valid: str | None = None,
@@ -67,7 +69,8 @@ def fit(
 
     path: a table file, a folder of .txt per class, a polars or pandas frame, a list of dicts, a dict of lists.
     target: a column, or several that one model answers together. weight: a column of numbers from 0, by which
-    records count in training. columns: name -> kind, or "name:kind=text" strings.
+    records count in training. series_id, time: rows with equal ids are the measurements of one record. columns: name ->
+    kind, name -> settings, or "name:kind=text" strings.
     time_limit: seconds, or "90s", "20m", "2h". keep: checkpoints that stay on disk while it trains.
     settings: rare ones, by name or as "name=value" (`options.RARE` lists them). out: the run's folder; default
     runs/<file name>. like: take all choices from this run, and none beside it. resume: go on with an interrupted run

@@ -13,7 +13,8 @@ from zaowu.progress import note, speaking
 from zaowu.records.read import part_of
 from zaowu.records.remote import TABLES, is_remote
 from zaowu.records.stream import is_large
-from zaowu.run import Predicted
+from zaowu.run import Predicted, Run
+from zaowu.run.given import files_read
 from zaowu.run.load import load
 from zaowu.run.stream import FORMATS, predict_to_file, write_whole
 
@@ -63,6 +64,7 @@ def predict(
     threads: int | None = None,
 ) -> Predictions:
     """what: texts, one path, or any table that `fit` reads. A single argument that exists is a file, unless `text`.
+    For a model of images alone, or of recordings alone: paths of them, a folder, a pattern, or a table as before.
 
     out: a .csv, .jsonl or .parquet with the rows as they were, in order, and the answers beside them. A file beyond
     64 MB is then read and answered in portions, in memory that does not grow with it; after a kill the same call goes
@@ -75,8 +77,8 @@ def predict(
         path = None if out is None else checked_out(out)
         use_threads(threads)
         opened = load(run, device=str(choose_device(device)), precision=precision)
-        data = _data(what, text=text)
-        if path is not None and is_large(data):
+        data = _data(what, text=text, run=opened)
+        if path is not None and is_large(data) and opened.config.data.series_id is None:
             rows, told = predict_to_file(opened, data, path, top=top)
             note(f"{rows:,} predictions: {path}")
             return Predictions(None, top, rows, path, told)
@@ -125,12 +127,19 @@ def use_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
-def _data(what: Any, *, text: bool) -> Any:
-    """An existing path is a file, and so is a single word with the ending of a table; all other strings are texts."""
+def _data(what: Any, *, text: bool, run: Run) -> Any:
+    """An existing path is a file, and so is a single word with the ending of a table; all other strings are texts.
+
+    For a model that reads nothing but files of one kind, all are paths.
+    """
     if isinstance(what, (str, Path)):
         what = [what]
     if not isinstance(what, Sequence) or not all(isinstance(item, (str, Path)) for item in what):
         return what
+    if files_read(run.source) is not None:
+        if text:
+            note("--text has no effect: this model reads files, not texts.")
+        return what[0] if len(what) == 1 else what
     paths = [item for item in what if not text and (_exists(item) or (len(what) == 1 and _is_tables_name(item)))]
     if not paths:
         return [str(item) for item in what]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zaowu import learn
-from zaowu.batching.shards import Shards, begin_shards, build, remove_shards, writing
+from zaowu.batching.shards import Shards, begin_shards, build, leave_nothing, remove_shards, writing
 from zaowu.config import PretrainConfig
 from zaowu.errors import Stopped, UserError
 from zaowu.evaluate.filled import GAP
@@ -128,7 +128,12 @@ def _pretrain(
         with writing(place_of_shards):
             begin_shards(place_of_shards, keep=shards is not None, anew=not resume)
     with _stoppable(folder, shards, place_of_shards):
-        tokens, made_shards = _tokenised(config, base, corpus, place_of_shards, (0, 1))
+        try:
+            tokens, made_shards = _tokenised(config, base, corpus, place_of_shards, (0, 1))
+        except UserError:
+            if ranks.is_first:
+                leave_nothing(place_of_shards)
+            raise
         assert made_shards is not None
         for sentence in corpus.counts.sentences():
             note(sentence)

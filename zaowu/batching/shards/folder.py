@@ -268,6 +268,15 @@ def begin_shards(folder: Path, *, keep: bool, anew: bool) -> None:
         (folder / PASSING).touch()
 
 
+def leave_nothing(folder: Path) -> None:
+    """Away with a folder that was begun and holds nothing yet, and with the one around it if that is empty too."""
+    if folder.is_dir() and [path.name for path in folder.iterdir()] == [PASSING]:
+        (folder / PASSING).unlink()
+        folder.rmdir()
+        if not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+
+
 def remove_shards(folder: Path) -> None:
     """Away with a folder that `build` made, where nobody asked to keep it; nothing happens where there is none.
 

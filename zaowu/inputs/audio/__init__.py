@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from zaowu.inputs.audio.embedder import Stem
 
-__all__ = ["SETTINGS", "BaselineFeatures", "Input", "clean", "guess"]
+__all__ = ["ENDINGS", "SETTINGS", "BaselineFeatures", "Input", "begins", "clean", "guess"]
 
 KIND = "audio"
 SETTINGS: dict[str, tuple[str, ...]] = {"window_s": (), "frames": ("2", "4")}
@@ -181,6 +181,12 @@ class Input:
 
         (value,) = values
         return Shown("no recording") if value is None else shown(value)
+
+    def words(self, *values: str | bytes | None) -> str:
+        from zaowu.inputs.audio.show import words
+
+        (value,) = values
+        return "no recording" if value is None else words(value, header(value))
 
     def state(self) -> dict[str, Any]:
         return {

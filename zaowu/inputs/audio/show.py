@@ -24,17 +24,22 @@ _SHADES = ((0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 
 
 def shown(value: str | bytes) -> Shown:
     header = read.header(value)
-    channels = {1: "mono", 2: "stereo"}.get(header.channels, f"{header.channels} channels")
-    name = "" if isinstance(value, bytes) else f"{Path(value).name[-200:]}: "
-    words = f"{name}{header.form}, {header.seconds:.2f} s, {header.rate:,} Hz, {channels}"
+    told = words(value, header)
     beginning = min(header.samples, PICTURE_S * header.rate)
     picture = _uri("image/png", png(log_mel(read.wave(value, ((0, beginning),)))))
     data = value if isinstance(value, bytes) else Path(value).read_bytes() if _is_small(value) else b""
     if 0 < len(data) <= MAX_BYTES and header.form in _TYPES:
-        return Shown(words, picture, _uri(_TYPES[header.form], data))
+        return Shown(told, picture, _uri(_TYPES[header.form], data))
     samples = min(header.samples, EXCERPT_S * header.rate)
     cut = f", the first {EXCERPT_S} s can be heard" if samples < header.samples else ""
-    return Shown(words + cut, picture, _uri("audio/wav", _wav(read.wave(value, ((0, samples),)))))
+    return Shown(told + cut, picture, _uri("audio/wav", _wav(read.wave(value, ((0, samples),)))))
+
+
+def words(value: str | bytes, header: read.Header) -> str:
+    """`cat.wav: WAV, 0.43 s, 8,000 Hz, mono`."""
+    channels = {1: "mono", 2: "stereo"}.get(header.channels, f"{header.channels} channels")
+    name = "" if isinstance(value, bytes) else f"{Path(value).name[-200:]}: "
+    return f"{name}{header.form}, {header.seconds:.2f} s, {header.rate:,} Hz, {channels}"
 
 
 def png(frames: np.ndarray) -> bytes:

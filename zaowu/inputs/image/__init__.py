@@ -20,12 +20,20 @@ from zaowu.inputs import Feature, Shown
 from zaowu.inputs.image.augment import augment, cut, join
 from zaowu.inputs.image.clean import clean, guess
 from zaowu.inputs.image.hog import HogFeatures as BaselineFeatures
-from zaowu.inputs.image.pixels import Unreadable, decode, levels_of, read, to_size
+from zaowu.inputs.image.pixels import (
+    ENDINGS,
+    Unreadable,
+    decode,
+    levels_of,
+    looks_like_image as begins,
+    read,
+    to_size,
+)
 
 if TYPE_CHECKING:
     from zaowu.inputs.image.embedder import ImageEmbedding
 
-__all__ = ["SETTINGS", "BaselineFeatures", "Input", "clean", "guess"]
+__all__ = ["ENDINGS", "SETTINGS", "BaselineFeatures", "Input", "begins", "clean", "guess"]
 
 KIND = "image"
 SETTINGS: dict[str, tuple[str, ...]] = {"stem": ("conv", "patch"), "flip": ("auto", "yes", "no"), "size": ()}
@@ -226,8 +234,13 @@ class Input:
         small = to_size(pixels, size, channels=pixels.shape[2], levels=self.levels)
         stream = io.BytesIO()
         Image.fromarray(small[:, :, 0] if small.shape[2] == 1 else small).save(stream, "PNG")
-        words = shorten(Path(value).name, 400) if isinstance(value, str) else f"image, {len(value):,} bytes"
-        return Shown(words, "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode())
+        return Shown(self.words(value), "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode())
+
+    def words(self, *values: str | bytes | None) -> str:
+        (value,) = values
+        if value is None:
+            return ""
+        return shorten(Path(value).name, 400) if isinstance(value, str) else f"image, {len(value):,} bytes"
 
     def state(self) -> dict[str, Any]:
         return {

@@ -243,6 +243,12 @@ class Input:
         if values[0] is None:
             return Shown("")
         points = self.layout.aligned(read(values[0]))
+        return Shown(self._told(points), picture=plot.svg(points.values, points.times))
+
+    def words(self, *values: str | None) -> str:
+        return "" if values[0] is None else self._told(self.layout.aligned(read(values[0])))
+
+    def _told(self, points: Points) -> str:
         known = points.values[np.isfinite(points.values)]
         words = f"{points.values.shape[1]:,} points"
         if self.layout.num_channels > 1:
@@ -251,7 +257,7 @@ class Input:
             words += f", from {known.min():.4g} to {known.max():.4g}, mean {known.mean():.4g}"
         if lacking := points.values.size - known.size:
             words += f", {lacking:,} missing"
-        return Shown(words, picture=plot.svg(points.values, points.times))
+        return words
 
     def state(self) -> dict[str, Any]:
         return {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ def estimate_fit(
     columns: Mapping[str, str] | Sequence[str] = (),
     ignore: Sequence[str] = (),
     group: str | None = None,
+    series_id: str | None = None,
+    time: str | None = None,
     weight: str | None = None,
     slices: Sequence[str] = (),
     valid: str | None = None,
@@ -71,20 +73,20 @@ def estimate_fit(
     given = locals()
     with speaking(quiet=quiet):
         check_watts(watts)
-        start = time.monotonic()
+        start = monotonic()
         config = fit_choices({**given, **schemas.column_choices(columns)})
         config = check_choices(config)
         prepared = prepare(
             path, config.data, guessers=guessers(), cleaners=cleaners(), cross_validate_below=rule.CROSS_VALIDATE_BELOW
         )
-        reading = time.monotonic() - start
+        reading = monotonic() - start
         ready = make_ready(prepared.train, prepared.valid, config, known=prepared.whole)
-        spent = {"reading": reading, "tokenising": time.monotonic() - start - reading}
+        spent = {"reading": reading, "tokenising": monotonic() - start - reading}
         num_rows = len(prepared.train)
         tried = prepared.train.take(np.unique(np.linspace(0, num_rows - 1, SAMPLE).astype(int)))
-        start = time.monotonic()
+        start = monotonic()
         baselines = cheap_methods(tried, prepared.valid, config, known=prepared.whole)
-        spent["baselines"] = (time.monotonic() - start) * num_rows / len(tried)
+        spent["baselines"] = (monotonic() - start) * num_rows / len(tried)
         size_on_disk = baselines.num_bytes * num_rows / len(tried)
         return foresee(prepared, ready, config, spent=spent, baseline_bytes=size_on_disk, watts=watts)
 
@@ -118,13 +120,13 @@ def foresee(
     device = choose_device(settings.device)
     dtype = numbers.choose(settings.precision, device)
     train, predict = cost.shapes(every, longest=ready.source.max_tokens)
-    before, start = resident_bytes(), time.monotonic()
+    before, start = resident_bytes(), monotonic()
     found = probe(trunk, train=train, predict=predict, device=device, dtype=dtype)
     gc.collect()  # of the probe only what libraries keep is to stay
     give_back()
     loading_s, loaded = found.library_s, found.library_bytes
     if going_on:
-        loading_s, loaded = max(loading_s, time.monotonic() - start), max(loaded, resident_bytes() - before)
+        loading_s, loaded = max(loading_s, monotonic() - start), max(loaded, resident_bytes() - before)
     times = [cost.fit_seconds(fitting, sizes, found) for fitting in every]
     fresh = cost.num_fresh(every)
     peak = max((cost.fit_memory(one, sizes, found, fresh=fresh) for one in every), key=lambda memory: memory.total)
