@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from sets import fetch
+from shared.paired import area
 
 from zaowu import listing
 from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
@@ -171,8 +172,6 @@ def _said(prediction: Any, task: ModuleType) -> list[Any]:
 
 def outcome(task: ModuleType, split: Split, said: Said) -> dict[str, Any]:
     """value: of the metric. right: what the comparison of two methods needs of each row."""
-    from shared.paired import area
-
     truth = split.test[task.TARGET].to_list()
     more = {**said.figures, **(task.figures(split, said) if hasattr(task, "figures") else {})}
     if task.METRIC == "accuracy":

@@ -15,7 +15,7 @@ from applications import Said, Source, Split, in_folds
 from zaowu.tasks.credit import TARGET, read
 
 __all__ = ["TARGET"]
-METRIC, POSITIVE = "auc", "bad"
+METRIC, POSITIVE, STOCHASTIC = "auc", "bad", True
 VERSION = "0.1.9.7"
 SHA256 = "a81c7e6f3bf5f10a87b61af73b25f1fc8bc5acbadf5d9e38c3addb02df128d03"
 LENT, REFUSED = 5, 1  # cost of a mistake

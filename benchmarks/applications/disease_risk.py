@@ -8,7 +8,7 @@ from applications import Said, Source, Split, in_folds
 from zaowu.tasks.disease_risk import TARGET, read
 
 __all__ = ["TARGET"]
-METRIC, POSITIVE = "auc", "malignant"
+METRIC, POSITIVE, STOCHASTIC = "auc", "malignant", True
 
 
 def splits(source: Source) -> dict[str, Split]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zaowu.cli.demo import demo
 from zaowu.cli.estimate import app as estimate_app
 from zaowu.cli.flags import (
     COLUMNS,
@@ -68,6 +69,7 @@ app.add_typer(bases_app, name="bases")
 app.add_typer(estimate_app, name="estimate")
 app.command()(pretrain)
 app.command()(generate)
+app.command()(demo)
 
 
 def _version(wanted: bool) -> None:
@@ -322,39 +324,6 @@ def report(
     from zaowu.verbs.report import report as verb
 
     print(verb(run, out=out, lang=lang))
-
-
-@app.command()
-def demo(
-    name: Annotated[str, typer.Argument(help="A task of --list.")] = "news_zh",
-    data: Annotated[Path | None, typer.Option(help="What the task needs, as --list says.")] = None,
-    list_tasks: Annotated[bool, typer.Option("--list", help="List the tasks and what each needs.")] = False,
-    out: Out = None,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    threads: Threads = None,
-    lang: Lang = None,
-) -> None:
-    """体育 or 科技? The whole way on a task of the gallery: fit, report, five predictions."""
-    from zaowu import tasks
-
-    if list_tasks:
-        found = tasks.gallery()
-        if as_json:
-            print_json(found)
-        else:
-            print_table(list(found[0]), [list(row.values()) for row in found])
-        return
-    run, predictions = tasks.demo(
-        name, data=data, out=out, overwrite=overwrite, quiet=quiet, threads=threads, lang=lang
-    )
-    if as_json:
-        print_json({**run.summary(), "predictions": predictions.to_plain()})
-        return
-    print_table(*predictions.table())
-    for line in run.lines():
-        print(line)
 
 
 @bases_app.callback()
