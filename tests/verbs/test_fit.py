@@ -12,6 +12,7 @@ import pytest
 
 import zaowu
 from zaowu.errors import UserError
+from zaowu.learn import Ready
 from zaowu.run import folds
 
 TINY = {"base": "none", "size": "mini", "epochs": 1, "settings": {"num_pieces": 300}, "quiet": True, "threads": 1}
@@ -70,20 +71,21 @@ def test_every_kind_of_source_is_the_same_data(kind, rows, other_csv, tmp_path):
 
 def test_no_record_is_scored_by_a_model_that_saw_it(rows, tmp_path, monkeypatch):
     seen: list[tuple[set, set]] = []
-    learn = folds.learn
 
-    def spy(records, valid, config, **more):
-        learned = learn(records, valid, config, **more)
-        outputs = learned.outputs
+    class Spied(Ready):
+        def learn(self, **more):
+            learned = super().learn(**more)
+            outputs = learned.outputs
 
-        def asked(held, **words):
-            seen.append((set(records.ids.tolist()), set(held.ids.tolist())))
-            return outputs(held, **words)
+            def asked(held, **words):
+                seen.append((set(self.records.ids.tolist()), set(held.ids.tolist())))
+                return outputs(held, **words)
 
-        learned.outputs = asked
-        return learned
+            learned.outputs = asked
+            return learned
 
-    monkeypatch.setattr(folds, "learn", spy)
+    make_ready = folds.make_ready
+    monkeypatch.setattr(folds, "make_ready", lambda *given, **more: Spied(**vars(make_ready(*given, **more))))
     run = zaowu.fit(source("polars", rows, tmp_path), out=tmp_path / "run", **TINY)
     assert len(seen) == 5
     assert not any(trained & held for trained, held in seen)

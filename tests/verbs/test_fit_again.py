@@ -71,20 +71,23 @@ def test_pieces_from_scratch_are_repeatable(news):
 
 def test_folds_that_are_done_survive_a_ctrl_c(news_csv, tmp_path, monkeypatch, capsys):
     from zaowu.errors import Stopped
+    from zaowu.learn import Ready
     from zaowu.run import folds
 
     choices = {"base": "none", "size": "mini", "epochs": 1, "settings": {"num_pieces": 300}, "threads": 1}
     whole = zaowu.fit(str(news_csv), out=tmp_path / "whole", quiet=True, **choices)
-    true, calls, pressed = folds.learn, [], iter([False, False, True])
+    calls: list[str] = []
+    pressed, make_ready = iter([False, False, True]), folds.make_ready
 
-    def learn(*args, **kwargs):
-        calls.append(kwargs["label"])
-        found = true(*args, **kwargs)
-        found.training.stopped = next(pressed, False)  # Ctrl-C in the third fold
-        return found
+    class Pressed(Ready):
+        def learn(self, **more):
+            calls.append(more["label"])
+            found = super().learn(**more)
+            found.training.stopped = next(pressed, False)  # Ctrl-C in the third fold
+            return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(folds, "learn", learn)
+        patch.setattr(folds, "make_ready", lambda *given, **more: Pressed(**vars(make_ready(*given, **more))))
         with pytest.raises(Stopped):
             zaowu.fit(str(news_csv), out=tmp_path / "broken", quiet=True, **choices)
         with pytest.raises(UserError, match="--resume"):
