@@ -18,6 +18,8 @@ from zaowu.verbs.generate import stream
 PROMPTS = ["姚明宣布", "新款手机今天在北京发布，", "国安"]
 HOW = {"precision": "fp32", "threads": 1, "quiet": True}
 
+BROKEN = "\ufffd"
+
 
 @pytest.fixture(scope="module")
 def base(news, tmp_path_factory) -> Path:
@@ -84,7 +86,11 @@ def test_the_text_is_what_their_library_writes(kind, beams, base, published):
         row = row[: next((place for place, token in enumerate(row) if token in language.ends), len(row))]
         before = [] if kind == "marian" else ids
         decode = language.codec.tokenizer.decode
-        assert text.text == decode(before + row)[len(decode(before)) :]
+        # Halves of characters that random weights leave behind are counted otherwise piece by piece than at once.
+        told, expected = (
+            words.replace(BROKEN, "") for words in (text.text, decode(before + row)[len(decode(before)) :])
+        )
+        assert told == expected
         assert text.tokens == len(row)
 
 
