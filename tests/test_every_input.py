@@ -87,6 +87,11 @@ def test_there_are_inputs_and_each_can_guess():
     assert {inputs.modality(kind) for kind in inputs.guessers()} == set(KINDS)
 
 
+def test_cleaners_of_some_kinds_are_those_of_all_and_no_more():
+    every = inputs.cleaners()
+    assert inputs.cleaners(["image", "number", "text", "image"]) == {kind: every[kind] for kind in ("image", "number")}
+
+
 def test_it_knows_its_kind_and_says_why(example):
     module, source, given = example
     if not hasattr(module, "guess"):

@@ -39,7 +39,6 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         dim = config.trunk.dim
-        self.kinds = frozenset(name.rstrip("0123456789") for name in inputs)  # modalities
         self.config, self.targets, self.objectives = config, dict(targets), dict(objectives or {})
         self.embedders = nn.ModuleDict({group: given.embedder(dim) for group, given in inputs.items()})
         self.marks = nn.Embedding(len(inputs), dim) if len(inputs) > 1 else None  # which group a token is of

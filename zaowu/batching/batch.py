@@ -122,14 +122,15 @@ def collate(
         inputs[group], mask = _padded([row.get(group) for row in rows], own)
         masks.append(mask)
         places = np.arange(mask.shape[1]) if numbered is None or numbered[group] else np.zeros(mask.shape[1], np.int64)
-        counted.append(np.tile(places, (len(rows), 1)))
-    mask, positions, order = masks[0], torch.from_numpy(counted[0]), None
+        counted.append(places)
+    mask, order = masks[0], None
+    positions = torch.from_numpy(counted[0]).expand(mask.shape)
     if len(specs) > 1:  # the real tokens of all groups in a row, so that only its end is padding
         side_by_side = np.concatenate(masks, 1)
         width = max(1, int(side_by_side.sum(1).max()))
         order = np.argsort(~side_by_side, axis=1, kind="stable")[:, :width]  # (B, T)
         mask = np.take_along_axis(side_by_side, order, 1)
-        positions = torch.from_numpy(np.take_along_axis(np.concatenate(counted, 1), order, 1))
+        positions = torch.from_numpy(np.concatenate(counted)[order])
     return Batch(
         inputs=inputs,
         mask=torch.from_numpy(mask),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,46 +58,30 @@ def generate(
     """A model that writes goes on from a prompt: the likeliest text, a drawn one, or one of given answers."""
     from zaowu.verbs.generate import generate as verb
 
-    how = {"quiet": quiet, "device": device, "precision": precision, "threads": threads}
+    how: dict[str, Any] = {"quiet": quiet, "device": device, "precision": precision, "threads": threads}
+    choices: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "repeat_penalty": repeat_penalty,
+        "no_repeat": no_repeat,
+        "beams": beams,
+        "length_penalty": length_penalty,
+        "stop": tuple(stop or ()),
+        "seed": seed,
+    }
     if stream:
         from zaowu.config import WriteConfig
         from zaowu.verbs.generate import stream as pieces
 
         if len(prompts) > 1 or num > 1 or one_of or as_json:
             raise UserError("--stream: expected one prompt and one text, without --one-of or --json.")
-        config = WriteConfig(
-            max_tokens=max_tokens,
-            beams=beams,
-            length_penalty=length_penalty,
-            no_repeat=no_repeat,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            repeat_penalty=repeat_penalty,
-            stop=tuple(stop or ()),
-            seed=seed,
-        )
-        for piece in pieces(run, prompts[0], config=config, **how):  # type: ignore[arg-type]
+        for piece in pieces(run, prompts[0], config=WriteConfig(**choices), **how):
             print(piece, end="", flush=True)
         print()
         return
-    found = verb(
-        run,
-        prompts,
-        max_tokens=max_tokens,
-        num=num,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        repeat_penalty=repeat_penalty,
-        no_repeat=no_repeat,
-        beams=beams,
-        length_penalty=length_penalty,
-        stop=stop or (),
-        one_of=one_of or (),
-        seed=seed,
-        **how,  # type: ignore[arg-type]
-    )
+    found = verb(run, prompts, num=num, one_of=one_of or (), **choices, **how)
     if as_json:
         print_json(found.to_plain())
     else:

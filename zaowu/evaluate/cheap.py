@@ -45,7 +45,7 @@ class CheapFeatures:
         """
         parts, blocks = {}, []
         for group, columns in groups.items():
-            kind = modalities.find(kind_of(group), where="baseline").BaselineFeatures
+            kind = modalities.find(modalities.kind_of(group), where="baseline").BaselineFeatures
             own = [values[name] for name in columns]
             said: dict[str, Any] = {"columns": columns, "kinds": kinds or {}} if group == TABLE else {}
             features, block = kind.fit(*own, max_features=max_features // len(groups), **said)
@@ -103,14 +103,9 @@ class CheapFeatures:
                 raise UserError(f"{place}: expected groups of different names.")
             prefix = f"features.{number}."
             found = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
-            kind = modalities.find(kind_of(group), where=place).BaselineFeatures
+            kind = modalities.find(modalities.kind_of(group), where=place).BaselineFeatures
             parts[group] = Part(tuple(columns), kind.from_state(own["learned"], found, where=place))
         return cls(parts)
-
-
-def kind_of(group: str) -> str:
-    """`image2` -> `image`."""
-    return group.rstrip("0123456789")
 
 
 def take(values: Values, rows: np.ndarray) -> dict[str, list[Any]]:

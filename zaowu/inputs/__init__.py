@@ -35,8 +35,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -204,7 +205,7 @@ class Inputs:
             if not isinstance(own, dict) or set(own) != {"kind", "state"}:
                 raise UserError(f"{place}: expected an object with kind and state, got {shorten(own)}.")
             module = find(own["kind"], where=place)
-            if name.rstrip("0123456789") != own["kind"]:
+            if kind_of(name) != own["kind"]:
                 raise UserError(f"{place}: expected a group of that kind, got {shorten(own['kind'])}.")
             groups[name] = module.Input.from_state(own["state"], folder, where=place)
         return cls(groups)
@@ -232,6 +233,11 @@ def modality(kind: str) -> str:
     return TOGETHER.get(kind, kind)
 
 
+def kind_of(group: str) -> str:
+    """A group's name -> the file that reads it: `image2` -> `image`."""
+    return group.rstrip("0123456789")
+
+
 def find(name: object, *, where: str) -> ModuleType:
     """The module of a modality. Raises UserError naming `where`."""
     return listing.load(sys.modules[__name__], name, where=where)
@@ -251,9 +257,19 @@ def guessers() -> dict[str, Callable]:
     return {kind: getattr(module, "guess", _never) for kind, module in _by_kind()}
 
 
-def cleaners() -> dict[str, Callable]:
-    """Kind of column -> the function that makes its values usable, for those that have one."""
-    return {kind: module.clean for kind, module in _by_kind() if hasattr(module, "clean")}
+def cleaners(kinds: Iterable[str] | None = None) -> dict[str, Callable]:
+    """Kind of column -> the function that makes its values usable, for those that have one.
+
+    kinds: those that are wanted, and no other is imported; None: all.
+    """
+    modules = _by_kind() if kinds is None else [(kind, _module(modality(kind))) for kind in dict.fromkeys(kinds)]
+    return {kind: module.clean for kind, module in modules if hasattr(module, "clean")}
+
+
+@cache
+def _module(name: str) -> ModuleType:
+    """Looked up once: a model asks for it at every call."""
+    return find(name, where="inputs")
 
 
 def check_settings(kinds: Mapping[str, str], settings: Mapping[str, Mapping[str, str]]) -> None:

@@ -108,7 +108,9 @@ class Ready:
 
     def model(self) -> Model:
         """The model before its first step, on its device."""
-        return begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept)
+        own = None if self.base else rule.recipe(self.source.kinds, len(self.records))
+        std = INIT_STD if own is None else own.init_std
+        return begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept, std=std)
 
     def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
         """Trains; then the targets are tuned on the validation records."""
@@ -281,15 +283,20 @@ class Base:
 
 
 def begun(
-    model: Model, source: text.Input | None, settings: TrainConfig, *, base: Base | None, kept: np.ndarray | None
+    model: Model,
+    source: text.Input | None,
+    settings: TrainConfig,
+    *,
+    base: Base | None,
+    kept: np.ndarray | None,
+    std: float = INIT_STD,
 ) -> Model:
     """`model` with the weights of its first step: fresh ones, and over them those of the base; on its device.
 
-    source: its texts, which a base of texts needs. kept: as in `Base.load`. What is divided among ranks stays where it
-    is: it may be larger than a device.
+    source: its texts, which a base of texts needs. kept: as in `Base.load`. std: of fresh matrices. What is divided
+    among ranks stays where it is: it may be larger than a device.
     """
-    own = rule.recipe(model.kinds, 0) if base is None else None
-    model.initialise(settings.seed, std=INIT_STD if own is None else own.init_std)
+    model.initialise(settings.seed, std=std)
     if base is not None:
         assert source is not None
         base.load(model, source, kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ class Run:
         """
         table = self._gathered(given.as_table(data, self.source, expect=self.expected))
         frame = self._columns(table)
-        usable = check.clean_inputs(frame, self.schema, table.folder, cleaners())
+        usable = check.clean_inputs(frame, self.schema, table.folder, self._cleaners)
         if usable.problems and usable.blank.all() and not isinstance(data, Table):
             row, (column, problem) = min(usable.problems.items(), key=lambda found: found[0])
             raise UserError(f"{table.source}, row {table.rows[row]}, column '{column.name}': {problem}.")
@@ -231,7 +231,7 @@ class Run:
             on_bad_row=on_bad_row,
             min_classes=1,
             is_portion=is_portion,
-            cleaners=cleaners(),
+            cleaners=self._cleaners,
         )
 
     def score(self, records: Records) -> Evaluated:
@@ -308,6 +308,11 @@ class Run:
             found.append(f"Run: {self.folder}")
             found.append(f"Report: {self.folder / 'report.html'}")
         return found
+
+    @property
+    def _cleaners(self) -> dict[str, Callable]:
+        """Of the kinds of columns that this model reads."""
+        return cleaners(column.kind for column in self.schema.inputs)
 
     @property
     def expected(self) -> tuple[str, ...]:

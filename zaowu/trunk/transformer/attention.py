@@ -23,8 +23,8 @@ from zaowu.trunk.transformer.linear import Linear, side_by_side
 from zaowu.trunk.transformer.positions import rotate
 
 
-class SelfAttention(nn.Module):
-    """(N, D) -> (N, D): every token looks at the tokens of its record that the layout allows."""
+class Heads(nn.Module):
+    """The four matrices of multi-head attention, whatever is looked at."""
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
@@ -36,6 +36,10 @@ class SelfAttention(nn.Module):
         self.key = Linear(config.dim, self.num_groups * head_dim, bias=bias)
         self.value = Linear(config.dim, self.num_groups * head_dim, bias=bias)
         self.output = Linear(config.dim, config.dim, bias=config.attention.has_output_bias)
+
+
+class SelfAttention(Heads):
+    """(N, D) -> (N, D): every token looks at the tokens of its record that the layout allows."""
 
     def forward(
         self,

@@ -8,14 +8,14 @@ x: states of the decoder. m: the encoder's last states, the same ones for every 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from zaowu.config import TrunkConfig
 from zaowu.trunk.transformer.attend import attend
+from zaowu.trunk.transformer.attention import Heads
 from zaowu.trunk.transformer.decoder.cache import Layer
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.layout import FORBIDDEN, Layout
-from zaowu.trunk.transformer.linear import Linear, side_by_side
+from zaowu.trunk.transformer.linear import side_by_side
 
 
 class Memory:
@@ -46,19 +46,8 @@ class Memory:
         return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, FORBIDDEN)
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Heads):
     """(N, D) -> (N, D): every token looks at all tokens of its source."""
-
-    def __init__(self, config: TrunkConfig) -> None:
-        super().__init__()
-        self.num_heads = config.attention.num_heads
-        self.num_groups = config.attention.num_groups or self.num_heads
-        self.dropout = config.attention.dropout
-        head_dim, bias = config.dim // self.num_heads, config.attention.bias
-        self.query = Linear(config.dim, config.dim, bias=bias)
-        self.key = Linear(config.dim, self.num_groups * head_dim, bias=bias)
-        self.value = Linear(config.dim, self.num_groups * head_dim, bias=bias)
-        self.output = Linear(config.dim, config.dim, bias=config.attention.has_output_bias)
 
     def forward(
         self,
