@@ -71,10 +71,11 @@ def test_what_is_wild_and_what_is_not():
     assert not watch.is_wild(100.0)  # too early to tell
     assert watch.is_wild(float("nan")) and watch.is_wild(float("inf"))
     watch.applied(2.0)
-    assert watch.is_wild(2.5) and not watch.is_wild(2.02)
+    assert watch.is_wild(5.1) and not watch.is_wild(2.02)
+    assert not watch.is_wild(4.9)  # early in a training from scratch, texts of a rare length are twice as hard
     for _ in range(WINDOW):
         watch.applied(0.01)
-    assert not watch.is_wild(1.9)  # a mislabelled row late in a fine-tuning is no divergence
+    assert watch.is_wild(3.1) and not watch.is_wild(2.9)  # a mislabelled row late in a fine-tuning is no divergence
     assert [watch.refused(), watch.refused(), watch.refused()] == [False, False, True]
     watch.applied(0.1)
     assert not watch.refused()

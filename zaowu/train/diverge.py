@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from statistics import median
 
 WINDOW = 50  # steps that say what is usual
-DEVIATIONS = 6.0  # median deviations above the median
+DEVIATIONS = 6.0  # deviations above the median
+LEAST_DEVIATION = 0.25  # of the median: batches differ by so much in what they hold
+ABOVE_FIRST = 1.5  # times the highest of the first losses
 MOST_IN_A_ROW = 3
 
 ADVICE = "lower the rate (--lr), or look at the rows named above"
@@ -16,9 +18,11 @@ ADVICE = "lower the rate (--lr), or look at the rows named above"
 class Watch:
     """Looks at the loss of every step before its update is applied.
 
-    A loss is wild when it lies above the running median by six median deviations of the last 50 steps, and also
-    above every loss of the first 50: near the end of a fine-tuning the median is almost nothing, and a single
-    mislabelled row would otherwise be called a divergence.
+    A loss is wild when it lies above the running median by six median deviations of the last 50 steps, where a
+    deviation is at least a quarter of the median, and above 1.5 times every loss of the first 50. Without the first
+    floor whole batches were left out for no fault of theirs: texts of one length stand together, and early in a
+    training from scratch those of a rare length have twice the loss of the others. Without the second one a single
+    mislabelled row would be called a divergence near the end, when the median is almost nothing.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -34,7 +38,8 @@ class Watch:
             return False
         middle = median(self.losses)
         deviation = median(abs(value - middle) for value in self.losses)
-        return loss > max(middle + DEVIATIONS * deviation, self.highest_at_first)
+        usual = middle + DEVIATIONS * max(deviation, LEAST_DEVIATION * abs(middle))
+        return loss > max(usual, ABOVE_FIRST * self.highest_at_first)
 
     def applied(self, loss: float) -> None:
         """A step went well."""
