@@ -100,6 +100,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     layer_decay: float = 1.0  # each layer's rate is this times the one above it
     class_weights: Literal["none", "balanced"] = "none"
+    head_start: bool = True  # with a base, heads are fitted to its states before the first step
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
     device: str = "auto"

@@ -29,6 +29,7 @@ RARE = {
     "patience": "evaluations without a gain before stopping",
     "label_smoothing": "share of the answer spread over the other classes",
     "layer_decay": "each layer's rate as a multiple of the one above",
+    "head_start": "yes: with a base, the last layer is fitted to what it says before training begins; or no",
     "checkpoint_steps": "steps between two checkpoints, in place of five minutes",
     "max_tokens": "of one window of a long text",
     "num_pieces": "of a vocabulary from scratch",
@@ -108,7 +109,7 @@ def rare_settings(
         if name in WORDS:
             found[name] = str(value)
             continue
-        if name == "recompute":
+        if name in ("recompute", "head_start"):
             if value not in SWITCHES:
                 raise UserError(f"--set {name}: expected yes or no, got '{shorten(value)}'.")
             found[name] = SWITCHES[value]

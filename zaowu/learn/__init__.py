@@ -116,7 +116,14 @@ class Ready:
         """Trains; then the targets are tuned on the validation records."""
         model = self.model()
         training = train(
-            model, self.source, self.part, self.validation, self.settings, checkpoint=checkpoint, label=label
+            model,
+            self.source,
+            self.part,
+            self.validation,
+            self.settings,
+            checkpoint=checkpoint,
+            from_base=self.base is not None,
+            label=label,
         )
         learned = Learned(
             model=model,

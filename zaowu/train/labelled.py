@@ -19,6 +19,7 @@ from zaowu.targets import answered, noise, packed, rank, unpacked
 from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.feed import Judged
+from zaowu.train.head_start import fit_heads, linear_heads
 from zaowu.train.parallel import ALONE, Ranks, current
 
 NAMED = 8  # records of a batch that are named in a sentence
@@ -179,10 +180,27 @@ def train(
     config: TrainConfig,
     *,
     checkpoint: Checkpoint | None = None,
+    from_base: bool = False,
     label: str = "training",
 ) -> loop.Training:
-    """`loop.train` on `part`. source: the `Inputs` that made the items. valid: chooses the epoch; None: the last."""
+    """`loop.train` on `part`. source: the `Inputs` that made the items. valid: chooses the epoch; None: the last.
+
+    from_base: the trunk knows something already, so that its heads may begin with what they can read there.
+    """
     assert config.batch_size
     feed = LabelledFeed(source, part, model.targets, batch_size=config.batch_size, seed=config.seed)
     judge = None if valid is None else LabelledJudge(source, valid)
-    return loop.train(model, feed, judge, config, checkpoint=checkpoint, label=label)
+
+    def begin(fresh: Model) -> None:
+        answers = {name: feed.answers[name] for name in linear_heads(fresh)}
+        fit_heads(fresh, source, part.items, answers, ids=part.ids, weights=part.weights, seed=config.seed)
+
+    return loop.train(
+        model,
+        feed,
+        judge,
+        config,
+        checkpoint=checkpoint,
+        begin=begin if from_base and config.head_start and linear_heads(model) else None,
+        label=label,
+    )

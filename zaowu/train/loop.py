@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -54,14 +54,21 @@ def train(
     config: TrainConfig,
     *,
     checkpoint: Checkpoint | None = None,
+    begin: Callable[[Model], None] | None = None,
     label: str = "training",
 ) -> Training:
     """Trains `model` in place on `feed` and leaves the weights of the best evaluation in it, and its precision.
 
     judge: scores the model and so chooses among the evaluations, or None to keep the last weights.
     checkpoint: where an interrupted run is kept, and continued from when it exists.
+    begin: what is done to the model before its first step; it is judged then too.
     """
-    whole = model
+    whole, start = model, time.monotonic()
+    dtype = precision.choose(config.precision, next(model.parameters()).device)
+    precision.use(whole, dtype)
+    has_begun = checkpoint is not None and bool(current().told("yes" if checkpoint.exists else ""))
+    if begin is not None and not has_begun:
+        begin(model)
     model = sharded(whole, device=config.device) if config.engine.shard and current().world > 1 else whole
     model.trunk.recompute = config.engine.recompute
     optimizer = Optimizer(model, config, ranks=current())
@@ -93,13 +100,15 @@ def train(
             kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         training.reason = training.reason or run.reason(training.history) or ""
 
-    if checkpoint and is_saved():
+    if checkpoint and has_begun:
         go_back(checkpoint)
         note(f"Going on from epoch {epoch + 1}, step {run.step}.")
-    start = time.monotonic() - run.seconds_before
+        start = time.monotonic() - run.seconds_before
     model.train()
-    for each in {model, whole}:
-        precision.use(each, precision.choose(config.precision, next(model.parameters()).device))
+    if model is not whole:
+        precision.use(model, dtype)
+    if begin is not None and judge is not None and not has_begun:
+        evaluate()
     bar = Bar(label, run.planned_tokens())
     with _interruptible() as run.pressed, bar:
         while not training.reason:
@@ -251,9 +260,9 @@ class _Run:
 
     def evaluate(self, epoch: int, judge: Judge | None, seconds: float) -> Point:
         judged = Judged() if judge is None else judge(self.model)
-        loss = self.losses_mean
+        loss = self.losses_mean if self.step else None
         self.loss_sum = self.loss_count = 0.0
-        lr = self.rate(self.step - 1) * (self.config.lr or 0.0)
+        lr = self.rate(max(0, self.step - 1)) * (self.config.lr or 0.0)
         return Point(
             epoch, self.step, loss, lr, seconds, judged.scores, judged.rank, judged.noise, tokens=self.num_tokens
         )
@@ -362,4 +371,5 @@ def _interruptible() -> Iterator[_Pressed]:
 def _say(point: Point, config: TrainConfig) -> None:
     valid = ", ".join(f"{name.replace('_', '-')} {value:.3f}" for name, value in point.valid.items())
     at = f"step {point.step:,}" if config.schedule.evaluate_steps else f"epoch {point.epoch} of {config.epochs}"
-    note(f"{at}: loss {point.train_loss:.3f}{'  validation ' if valid else ''}{valid}")
+    learned = "" if point.train_loss is None else f"loss {point.train_loss:.3f}  "
+    note(f"{at}: {learned}{'validation ' if valid else ''}{valid}")

@@ -17,12 +17,12 @@ class Point:
     valid: metric -> value, empty when there is nothing to validate on; with several targets "column: metric".
     rank: what decides between two points, the higher the better, in this order (`targets.rank`).
     noise: by how much two points must differ in the first number of their ranks to differ at all.
-    tokens: real ones that were learned from so far.
+    tokens: real ones that were learned from so far. train_loss: None before the first step.
     """
 
     epoch: int
     step: int
-    train_loss: float
+    train_loss: float | None
     lr: float
     seconds: float
     valid: dict[str, float]
@@ -86,7 +86,9 @@ def diverged(history: Sequence[Point]) -> bool:
 
     Single wild steps never come this far (`diverge.Watch`); this sees a loss that climbs from one to the next.
     """
-    losses = [point.train_loss for point in history]
+    losses = [point.train_loss for point in history if point.train_loss is not None]
+    if not losses:
+        return False
     if not math.isfinite(losses[-1]) or not math.isfinite(history[-1].valid_loss or 0.0):
         return True
     return losses[-1] > max(losses[0], RISEN * min(losses))
