@@ -24,6 +24,7 @@ from zaowu.records.records import Records
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.estimate.machine import give_back
+from zaowu.train.head_start import linear_heads
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
 from zaowu.train.parallel import current
@@ -102,6 +103,14 @@ class Ready:
             return 0
         return self.base.facts["vocab_size"] if self.base else self.source.text.codec.num_pieces
 
+    @property
+    def has_head_start(self) -> bool:
+        """Whether a head is fitted to the base's states before the first step."""
+        if self.base is None or not self.settings.head_start:
+            return False
+        with torch.device("meta"):
+            return bool(linear_heads(self.new_model()))
+
     def new_model(self) -> Model:
         """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
         return Model(self.source.groups, self.targets, self.config)
@@ -122,7 +131,7 @@ class Ready:
             self.validation,
             self.settings,
             checkpoint=checkpoint,
-            from_base=self.base is not None,
+            head_start=self.has_head_start,
             label=label,
         )
         learned = Learned(

@@ -194,6 +194,7 @@ WORDS = {
     "curve.f1": "F1",
     "curve.entity_f1": "实体 F1",
     "best": "保留了第 {epoch} 轮的权重。",
+    "best.start": "在验证集上，训练没有胜过原样的底座加上拟合好的最后一层（第 0 轮），因此保留了后者。",
     "stopped": "训练结束的原因：{why}。",
     "settings": "设置",
     "value": "取值",

@@ -207,6 +207,8 @@ WORDS = {
     "curve.f1": "F1",
     "curve.entity_f1": "entity F1",
     "best": "The weights of epoch {epoch} were kept.",
+    "best.start": "Training found nothing better on the validation rows than the base as it came with a fitted last "
+    "layer (epoch 0), which was kept.",
     "stopped": "Training ended: {why}.",
     "settings": "Settings",
     "value": "value",

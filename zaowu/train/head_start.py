@@ -67,7 +67,7 @@ def fit_heads(
 
 
 def _states(model: Model, source: Inputs, items: Sequence[Item], chosen: np.ndarray) -> Tensor:
-    """(n, D) float32: each chosen record's states as its head will read them, the mean over the windows of a long one."""
+    """(n, D) float32: each chosen record's states as its head will read them; of a long one the mean over windows."""
     place = np.full(max(chosen.max(), max(item.record for item in items)) + 1, -1)
     place[chosen] = np.arange(len(chosen))
     found = np.zeros((len(chosen), model.config.trunk.dim), np.float32)
@@ -92,7 +92,9 @@ class _Data:
     @classmethod
     def of(cls, states: Tensor, answers: np.ndarray, weights: np.ndarray) -> _Data:
         middle, deviation = states.mean(0), states.std(0).clamp(min=LEAST_DEVIATION)
-        return cls((states - middle) / deviation, torch.from_numpy(answers), torch.from_numpy(weights), middle, deviation)
+        return cls(
+            (states - middle) / deviation, torch.from_numpy(answers), torch.from_numpy(weights), middle, deviation
+        )
 
     def take(self, which: Tensor) -> _Data:
         return _Data(self.states[which], self.answers[which], self.weights[which], self.middle, self.deviation)
@@ -127,9 +129,9 @@ def _solved(target: Any, data: _Data, head: nn.Linear, strength: float) -> tuple
     def loss() -> Tensor:
         solver.zero_grad()
         total = _loss(target, weight, bias, data) + strength * weight.square().sum() / 2
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
     with torch.enable_grad():
-        solver.step(loss)  # type: ignore[no-untyped-call]
+        solver.step(loss)
     return weight.detach(), bias.detach()

@@ -180,12 +180,12 @@ def train(
     config: TrainConfig,
     *,
     checkpoint: Checkpoint | None = None,
-    from_base: bool = False,
+    head_start: bool = False,
     label: str = "training",
 ) -> loop.Training:
     """`loop.train` on `part`. source: the `Inputs` that made the items. valid: chooses the epoch; None: the last.
 
-    from_base: the trunk knows something already, so that its heads may begin with what they can read there.
+    head_start: the trunk knows something already, and its heads begin with what they can read there.
     """
     assert config.batch_size
     feed = LabelledFeed(source, part, model.targets, batch_size=config.batch_size, seed=config.seed)
@@ -201,6 +201,6 @@ def train(
         judge,
         config,
         checkpoint=checkpoint,
-        begin=begin if from_base and config.head_start and linear_heads(model) else None,
+        begin=begin if head_start else None,
         label=label,
     )

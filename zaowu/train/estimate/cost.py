@@ -18,6 +18,7 @@ import numpy as np
 
 from zaowu.batching.order import predict_batches, train_batches
 from zaowu.config import TrunkConfig
+from zaowu.train import head_start
 from zaowu.train.estimate.pace import RESERVE
 from zaowu.train.estimate.probe import Probe, Shape, Step
 from zaowu.trunk.transformer.linear import even_size
@@ -51,6 +52,7 @@ class Fitting:
     asked: np.ndarray
     epochs: int
     batch_size: int
+    head_start: bool = False  # whether heads are fitted to the states of the first records
     seed: int = 0
     time_limit: float | None = None
 
@@ -61,6 +63,15 @@ class Fitting:
     @property
     def num_steps(self) -> int:
         return self.epochs * -(-len(self.lengths) // self.batch_size)
+
+    @property
+    def read_first(self) -> np.ndarray:
+        """Lengths of the items that are read before the first step."""
+        return self.lengths[: head_start.MOST if self.head_start else 0]
+
+    @property
+    def num_validations(self) -> int:
+        return self.epochs + (self.head_start and len(self.valid) > 0)
 
     @property
     def num_tokens(self) -> int:
@@ -127,8 +138,9 @@ def fit_flops(fitting: Fitting, trunk: TrunkConfig) -> float:
     def once(lengths: np.ndarray) -> float:
         return flops(trunk, float(lengths.sum()), float((lengths.astype(np.float64) ** 2).sum()))
 
-    validations = fitting.epochs + 1
-    return 3 * fitting.epochs * once(fitting.lengths) + validations * once(fitting.valid) + once(fitting.asked)
+    learned = 3 * fitting.epochs * once(fitting.lengths)
+    validated = (fitting.num_validations + 1) * once(fitting.valid)
+    return once(fitting.read_first) + learned + validated + once(fitting.asked)
 
 
 def pretrain_flops(trunk: TrunkConfig, num_tokens: float, *, length: int) -> float:
@@ -164,13 +176,14 @@ def fit_seconds(fitting: Fitting, sizes: Sizes, probe: Probe) -> Seconds:
     layers, epoch = sizes.trunk.num_layers, fitting.epoch()
     steps = fitting.epochs * _seconds(epoch, probe.train, layers)
     steps += fitting.num_steps * sizes.num_dense * probe.dense_s
-    valid, asked = (
+    first, valid, asked = (
         _seconds(_batches(lengths, predict_batches(lengths)), probe.predict, layers) if len(lengths) else 0.0
-        for lengths in (fitting.valid, fitting.asked)
+        for lengths in (fitting.read_first, fitting.valid, fitting.asked)
     )
+    steps += first
     if fitting.time_limit is not None:
         steps = min(steps, RESERVE * fitting.time_limit)
-    return Seconds(training=steps, validating=fitting.epochs * valid, answering=valid + asked)
+    return Seconds(training=steps, validating=fitting.num_validations * valid, answering=valid + asked)
 
 
 def num_fresh(fittings: Sequence[Fitting]) -> float:

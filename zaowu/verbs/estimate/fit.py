@@ -176,7 +176,8 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
     if prepared.test is not None:
         asked = _lengths(ready.source.items(prepared.test.inputs))
     valid = nothing if ready.validation is None else _lengths(ready.validation.items)
-    final = _fitting(ready.settings, lengths, ids, valid=valid, asked=asked)
+    ahead = ready.has_head_start
+    final = _fitting(ready.settings, lengths, ids, valid=valid, asked=asked, head_start=ahead)
     if prepared.folds is None:
         return [final]
     found, places = [final], np.unique(prepared.folds)
@@ -188,12 +189,20 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
             config.train, num_records=num_records, from_base=ready.base is not None, kinds=ready.source.kinds
         )
         settings = replace(settings, time_limit=limit)
-        found.append(_fitting(settings, lengths[~held], ids[~held], valid=nothing, asked=lengths[held]))
+        found.append(
+            _fitting(settings, lengths[~held], ids[~held], valid=nothing, asked=lengths[held], head_start=ahead)
+        )
     return found
 
 
 def _fitting(
-    settings: TrainConfig, lengths: np.ndarray, ids: np.ndarray, *, valid: np.ndarray, asked: np.ndarray
+    settings: TrainConfig,
+    lengths: np.ndarray,
+    ids: np.ndarray,
+    *,
+    valid: np.ndarray,
+    asked: np.ndarray,
+    head_start: bool,
 ) -> cost.Fitting:
     assert settings.epochs and settings.batch_size
     return cost.Fitting(
@@ -203,6 +212,7 @@ def _fitting(
         asked=asked,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
+        head_start=head_start,
         seed=settings.seed,
         time_limit=settings.time_limit,
     )
