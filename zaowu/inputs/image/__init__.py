@@ -31,6 +31,8 @@ from zaowu.inputs.image.pixels import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zaowu.inputs.image.embedder import ImageEmbedding
 
 __all__ = ["ENDINGS", "SETTINGS", "BaselineFeatures", "Input", "begins", "clean", "guess"]
@@ -127,14 +129,19 @@ class Input:
         settings: Mapping[str, Mapping[str, str]] | None = None,
         seed: int = 0,
         kinds: Mapping[str, str] | None = None,
+        base: Mapping[str, Any] | None = None,
+        max_tokens: int | None = None,
     ) -> Input:
         """Size, channels and statistics of the training images; of up to `SAMPLE` of them, evenly spread.
 
         flip=auto turns images over in training where they are in colour and not tiny: digits, letters and scans are
-        mostly grey, and have a left and a right. Raises UserError where no image is left, or one cannot be read.
+        mostly grey, and have a left and a right. base: of a base whose embedder is to be used: height, width, patch,
+        channels, mean and std, which are then not those of the training images. Raises UserError where no image is
+        left, or one cannot be read.
         """
         (name,) = columns
         chosen = (settings or {}).get(name, {})
+        own_size = None if base is None else _size_of_base(base, chosen, name)
         there = [value for value in values[0] if value is not None]
         if not there:
             raise UserError(f"column '{name}': expected images to learn from, got none.")
@@ -148,7 +155,7 @@ class Input:
         pixels = np.stack([to_size(one, size, channels=channels, levels=levels) for one in samples]) / np.float32(255)
         mean, std = pixels.mean((0, 1, 2), np.float64), pixels.std((0, 1, 2), np.float64)
         flip = chosen.get("flip", "auto")
-        return cls(
+        made = cls(
             columns,
             size=size,
             patch=patch,
@@ -158,6 +165,11 @@ class Input:
             levels=levels,
             stem=chosen.get("stem", "conv"),
             flip=flip == "yes" or (flip == "auto" and channels == 3 and min(size) >= FLIP_FROM),
+        )
+        if base is None or own_size is None:
+            return made
+        return made.for_base(
+            size=own_size, patch=base["patch"], channels=base["channels"], mean=base["mean"], std=base["std"]
         )
 
     def for_base(
@@ -176,6 +188,16 @@ class Input:
             flip=self.flip,
             cls=True,
         )
+
+    def fitted(self, weights: Mapping[str, Tensor], facts: Mapping[str, int]) -> dict[str, Tensor]:
+        """A base's embedder at this column's resolution. facts: the base's height, width and patch."""
+        from zaowu.inputs.image.embedder import resized
+
+        old = facts["height"] // facts["patch"], facts["width"] // facts["patch"]
+        return {
+            name: resized(one, old=old, new=self.grid) if name.endswith("positions") else one
+            for name, one in weights.items()
+        }
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -323,6 +345,21 @@ def _choose_size(samples: Sequence[np.ndarray], longest: str | None, name: str) 
     halvings = round(math.log2(math.sqrt(height * width) / TOKENS_A_SIDE))
     patch = 2 ** min(MAX_HALVINGS, max(0, halvings))
     return (_multiple(height, patch), _multiple(width, patch)), patch
+
+
+def _size_of_base(base: Mapping[str, Any], chosen: Mapping[str, str], name: str) -> tuple[int, int]:
+    """(height, width) for a base: its own, or whole patches of it with `size` pixels at most."""
+    patch, own = base["patch"], (base["height"], base["width"])
+    if chosen.get("stem", "patch") != "patch":
+        raise UserError(f"--column {name}:stem={chosen['stem']}: the base has a stem of its own, patch. Leave it out.")
+    longest = int(chosen.get("size", max(own)))
+    if not patch <= longest <= MAX_SIDE:
+        raise UserError(
+            f"--column {name}:size={longest}: the base cuts images into patches of {patch} pixels; expected {patch} to "
+            f"{MAX_SIDE}."
+        )
+    height, width = (max(patch, side * longest // max(own) // patch * patch) for side in own)
+    return height, width
 
 
 def _multiple(side: float, patch: int) -> int:
