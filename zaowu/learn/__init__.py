@@ -15,7 +15,7 @@ from zaowu.config import FitConfig, ModelConfig, TextConfig, TrainConfig
 from zaowu.errors import UserError
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, check_settings, find, grouped, modality, text
-from zaowu.learn.base import Base, begun, choose_device, read_base, trunk_base
+from zaowu.learn.base import HF, Base, Network, begun, choose_device, read_base, read_network, trunk_base
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records.records import Records
@@ -89,6 +89,7 @@ class Ready:
     config: ModelConfig
     settings: TrainConfig
     base: Base | None
+    network: Network | None
     kept: np.ndarray | None
     part: Part
     validation: Part | None
@@ -110,7 +111,9 @@ class Ready:
         """The model before its first step, on its device."""
         own = None if self.base else rule.recipe(self.source.kinds, len(self.records))
         std = INIT_STD if own is None else own.init_std
-        return begun(self.new_model(), self.source.groups, self.settings, base=self.base, kept=self.kept, std=std)
+        return begun(
+            self.new_model(), self.source.groups, self.settings, base=self.base or self.network, kept=self.kept, std=std
+        )
 
     def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
         """Trains; then the targets are tuned on the validation records."""
@@ -128,7 +131,7 @@ class Ready:
             num_pieces_before=self.num_pieces_before,
             lengths=self.lengths,
             threads=torch.get_num_threads(),
-            from_base=self.base is not None,
+            from_base=self.base is not None or self.network is not None,
         )
         if self.valid is not None and not training.stopped:
             learned.tune(learned.outputs(self.valid, label="validating"), learned.answers(self.valid))
@@ -163,14 +166,16 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     check_settings(kinds, config.data.column_settings)
     modalities = set(map(modality, kinds.values()))
     base = _chosen_base(config, modalities)
-    settings = rule.fill(config.train, num_records=len(records), from_base=base is not None, kinds=modalities)
+    network = _chosen_network(config, modalities)
+    tuned = network is not None and any(own.get("frozen") == "no" for own in config.data.column_settings.values())
+    settings = rule.fill(config.train, num_records=len(records), from_base=base is not None or tuned, kinds=modalities)
     choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
     answers = fit_targets(records, settings, known=known)
     source, kept = _fit_inputs(
-        groups, records, config, base=base, seed=settings.seed, searched=_searched(answers, config)
+        groups, records, config, base=base, network=network, seed=settings.seed, searched=_searched(answers, config)
     )
     if kept is not None:
         give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
@@ -198,6 +203,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         config=ModelConfig(trunk=trunk, head=config.head),
         settings=settings,
         base=base,
+        network=network,
         kept=kept,
         part=part,
         validation=None if valid is None else _part(source, valid, answers),
@@ -256,6 +262,8 @@ def check_choices(config: FitConfig) -> FitConfig:
     if config.text.base == "none":
         rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
         return config
+    if read_network(config.text.base) is not None:
+        return config
     base = trunk_base(config.text.base)
     if base.trunk.causal and config.head == "first":
         raise UserError(
@@ -268,7 +276,7 @@ def check_choices(config: FitConfig) -> FitConfig:
 def _chosen_base(config: FitConfig, modalities: Collection[str]) -> Base | None:
     """The base of the trunk. The usual one, of texts, is left out where none is read; another is refused."""
     name = config.text.base
-    if name == "none" or (name == TextConfig.base and "text" not in modalities):
+    if name == "none" or name.startswith(HF) or (name == TextConfig.base and "text" not in modalities):
         return None
     base = trunk_base(name)
     if base.modality not in modalities:
@@ -280,12 +288,20 @@ def _chosen_base(config: FitConfig, modalities: Collection[str]) -> Base | None:
     return base
 
 
+def _chosen_network(config: FitConfig, modalities: Collection[str]) -> Network | None:
+    network = read_network(config.text.base)
+    if network is not None and "image" not in modalities:
+        raise UserError(f"--base {config.text.base}: reads images, and no column here is one. Choose another base.")
+    return network
+
+
 def _fit_inputs(
     groups: Mapping[str, Sequence[str]],
     records: Records,
     config: FitConfig,
     *,
     base: Base | None,
+    network: Network | None,
     seed: int,
     searched: str = "",
 ) -> tuple[Inputs, np.ndarray | None]:
@@ -321,6 +337,8 @@ def _fit_inputs(
                 limit = own_base.trunk.positions
                 given["base"] = {**own_base.facts, **own_base.scale}
                 given["max_tokens"] = limit.max_positions if limit.kind == "learned" else None
+            elif network is not None and kind == "image":
+                given["base"] = network.facts
             found[group] = find(kind, where="fit").Input.fit(columns, values, **given)
     return Inputs(found), kept
 

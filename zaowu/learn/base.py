@@ -16,6 +16,7 @@ from zaowu import bases
 from zaowu.config import PositionConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.inputs import Inputs
+from zaowu.inputs.image import resnet
 from zaowu.model import Model
 from zaowu.train.estimate.machine import give_back
 from zaowu.train.parallel import current
@@ -23,6 +24,7 @@ from zaowu.trunk import families
 from zaowu.trunk.transformer.linear import INIT_STD
 
 DEVICES = ("auto", "cpu", "cuda")
+HF = "hf:"  # before the folder of a network of others, which `transformers` builds
 PREPROCESSOR = "preprocessor_config.json"
 EMBEDDERS = {"text": "embedder.tokens.", "image": "embedder.image.", "audio": "embedder."}  # as families name them
 
@@ -108,6 +110,46 @@ def read_base(folder: Path) -> Base:
     return Base(folder, str(model_type), trunk, facts, scale)
 
 
+@dataclass(frozen=True)
+class Network:
+    """A folder with a ResNet of others, read so far as its config: the embedder of images; the trunk is another."""
+
+    folder: Path
+    config: dict[str, Any]
+    scale: Mapping[str, list[float]]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `Input.fit` of images asks for."""
+        own = {"network": self.config, "patch": resnet.stride(self.config), "channels": self.config["num_channels"]}
+        return {**own, **self.scale}
+
+    def load(self, model: Model, groups: Mapping[str, Any], kept: np.ndarray | None) -> None:
+        """Fills the network of every group of images. kept: as in `Base.load`; it has no pieces."""
+        from zaowu.inputs.image.resnet.embedder import read_weights
+
+        weights = read_weights(self.folder / "model.safetensors", self.config)
+        before = [f"embedders.{group}.stem.network." for group, own in groups.items() if own.kind == "image"]
+        state = {f"{prefix}{name}": one for prefix in before for name, one in weights.items()}
+        model.load_state_dict(state, strict=False)
+
+
+def read_network(name: str) -> Network | None:
+    """The network that `hf:FOLDER` names; None for any other base. Raises UserError for a folder that holds none."""
+    if not name.startswith(HF):
+        return None
+    folder = Path(name.removeprefix(HF))
+    if not folder.is_dir():
+        raise UserError(f"--base {name}: there is no folder '{folder}'.")
+    path, places = folder / "config.json", folder / PREPROCESSOR
+    config = resnet.read_config(_json(path), where=str(path))
+    channels = config["num_channels"]
+    scale = {part: values[:channels] for part, values in resnet.IMAGENET.items()}
+    if places.exists():
+        scale = families.find("vit").read_preprocessor(_json(places), {"channels": channels}, where=str(places))
+    return Network(folder, config, scale)
+
+
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
@@ -131,7 +173,7 @@ def begun(
     groups: Mapping[str, Any],
     settings: TrainConfig,
     *,
-    base: Base | None,
+    base: Base | Network | None,
     kept: np.ndarray | None,
     std: float = INIT_STD,
 ) -> Model:
