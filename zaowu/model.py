@@ -168,9 +168,11 @@ class Model(nn.Module):
         for group, embedder in self.embedders.items():
             if any(buffer.is_meta for buffer in embedder.buffers()):
                 fresh = inputs[group].embedder(self.config.trunk.dim)
+                unmade = {name for name, buffer in embedder.named_buffers() if buffer.is_meta}
                 for name, buffer in fresh.named_buffers():
                     owner, _, last = name.rpartition(".")
-                    setattr(embedder.get_submodule(owner), last, buffer)
+                    if name in unmade:
+                        setattr(embedder.get_submodule(owner), last, buffer)
 
     @property
     def num_parameters(self) -> int:

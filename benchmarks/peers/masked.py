@@ -91,7 +91,7 @@ def ours(folder: Path, objectives: dict[str, Any], *, trunk: TrunkConfig | None 
     model = Model({source.kind: source}, {}, ModelConfig(trunk=trunk or base.trunk), objectives=objectives)
     model.initialise(0)
     if trunk is None:
-        base.load(model, source, None)
+        base.load(model, {source.kind: source}, None)
     return model
 
 

@@ -161,5 +161,5 @@ def ours(folder: Path, records: Records, config: TrainConfig) -> tuple[Any, Any]
     source = Inputs({"text": words})
     model = Model(source.groups, fit_targets(records, config), ModelConfig(trunk=base.trunk))
     model.initialise(config.seed)
-    base.load(model, words, kept)
+    base.load(model, source.groups, kept)
     return model, source

@@ -14,6 +14,7 @@ from image_files import encoded, npy, smooth
 from zaowu.batching.batch import collate
 from zaowu.errors import UserError
 from zaowu.inputs import image
+from zaowu.inputs.image import store
 from zaowu.inputs.image.augment import augment, cut, join
 from zaowu.inputs.image.embedder import ConvStem, sinusoids
 from zaowu.trunk import precision
@@ -122,7 +123,7 @@ def test_a_missing_image_gives_no_item_and_pixels_are_read_when_asked_for(tmp_pa
 
 
 def test_memory_has_a_limit(monkeypatch):
-    monkeypatch.setattr(image, "LIMIT_MB", 3 * 81 / 1e6)
+    monkeypatch.setattr(store, "LIMIT_MB", 3 * 81 / 1e6)
     values = noise(9, 9, 9)
     items = fit(values).features(values)
     before = [item.features["patches"] for item in items]

@@ -192,7 +192,7 @@ def test_trimming_leaves_the_answers_of_its_own_texts_alone(published, news):
             both = Inputs({"text": source})
             model = Model(both.groups, {"x": Category.fit(["a", "b"])}, ModelConfig(trunk=base.trunk))
             model.initialise(0)
-            base.load(model, source, kept)
+            base.load(model, both.groups, kept)
             head = head or model.heads.state_dict()  # drawn after the token table, whose size differs
             model.heads.load_state_dict(head)
             outputs.append(predict(model, both, both.items({"text": texts}), num_records=len(texts))["x"])

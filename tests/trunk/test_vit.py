@@ -164,8 +164,14 @@ def test_what_is_done_to_an_image_is_said_to_their_processor(tmp_path):
     facts = {"height": 8, "width": 12, "patch": 4, "channels": 3}
     data = vit.write_preprocessor(facts, mean=MEAN, std=STD)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(data), "utf-8")
-    assert vit.read_preprocessor(data, facts, where="p.json") == (list(MEAN), list(STD))
-    assert vit.read_preprocessor({}, facts, where="p.json") == ([0.5] * 3, [0.5] * 3)
+    assert vit.read_preprocessor(data, facts, where="p.json") == {"mean": list(MEAN), "std": list(STD)}
+    assert vit.read_preprocessor({}, facts, where="p.json") == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    assert vit.read_preprocessor({"do_normalize": False}, facts, where="p.json") == {
+        "mean": [0.0] * 3,
+        "std": [1.0] * 3,
+    }
+    with pytest.raises(UserError, match="rescale_factor"):
+        vit.read_preprocessor({"rescale_factor": 1 / 127.5}, facts, where="p.json")
     for wrong in ({"image_mean": [0.5]}, {"image_std": [0, 1, 1]}, {"image_mean": "x"}, {"image_std": [1, 1, 300]}):
         with pytest.raises(UserError, match=r"p\.json, 'image_"):
             vit.read_preprocessor(wrong, facts, where="p.json")
@@ -217,12 +223,3 @@ def test_tensors_of_another_shape_are_refused(tmp_path):
 def test_a_trunk_that_they_cannot_hold_is_refused(trunk):
     with pytest.raises(UserError, match="a vit model has"):
         vit.write_config(trunk, {"height": 8, "width": 8, "patch": 4, "channels": 3})
-
-
-def test_the_size_for_a_base_is_whole_patches():
-    facts = {"height": 224, "width": 224, "patch": 16, "channels": 3}
-    assert vit.image_size(facts, longest=None) == (224, 224)
-    assert vit.image_size(facts, longest=100) == (96, 96)
-    assert vit.image_size({**facts, "height": 112}, longest=100) == (48, 96)
-    with pytest.raises(UserError, match="16 pixels"):
-        vit.image_size(facts, longest=15)

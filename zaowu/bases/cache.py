@@ -10,7 +10,8 @@ from pathlib import Path
 
 RECEIPT = "zaowu_base.json"
 CONVERSION = 1  # raised when `convert` writes something else, so that older folders are made again
-NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
+PIECES = "tokenizer.json"
+NEEDED = ("config.json", PIECES, "model.safetensors")
 
 
 def home() -> Path:

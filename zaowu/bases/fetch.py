@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import tempfile
 import time
@@ -13,6 +14,8 @@ from zaowu.bases import cache, hub
 from zaowu.bases.names import CATALOGUE, Base
 from zaowu.errors import UserError, nearest
 from zaowu.progress import note
+
+OF_OTHERS = ("patch_size", "num_channels", "num_mel_bins")  # fields of bases that read no text
 
 
 def resolve(name_or_folder: str | Path, *, fetch: bool = True) -> Path:
@@ -51,7 +54,7 @@ def check_folder(folder: Path) -> Path:
             f"or none.{nearest(str(folder), CATALOGUE)}"
         )
     for name in cache.NEEDED:
-        if (folder / name).is_file():
+        if (folder / name).is_file() or (name == cache.PIECES and _reads_no_text(folder)):
             continue
         found = sorted(path.name for path in folder.iterdir())
         pickles = [file for file in found if file.endswith((".bin", ".pt", ".pth", ".ckpt"))]
@@ -67,6 +70,15 @@ def check_folder(folder: Path) -> Path:
         }.get(name, "")
         raise UserError(f"{folder}: a base needs {', '.join(cache.NEEDED)}; '{name}' is missing.{hint}")
     return folder
+
+
+def _reads_no_text(folder: Path) -> bool:
+    """Whether its config.json has a field of images or of sounds: such a base needs no tokenizer."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and any(name in config for name in OF_OTHERS)
 
 
 def into_cache(base: Base, folder: Path) -> Path:

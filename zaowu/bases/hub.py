@@ -11,7 +11,13 @@ from typing import Literal
 from zaowu.errors import UserError, shorten
 
 NAME = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*(@[\w.\-/]+)?")
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")  # nothing that holds code
+FILES = (  # nothing that holds code
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "model.safetensors",
+)
 INSTALL = "pip install 'zaowu[hub]'"
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from zaowu import bases, targets
-from zaowu.config import FitConfig, ModelConfig, TrainConfig, TrunkConfig
-from zaowu.errors import UserError, nearest, shorten
+from zaowu.config import FitConfig, ModelConfig, TextConfig, TrainConfig
+from zaowu.errors import UserError
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, check_settings, find, grouped, modality, text
+from zaowu.learn.base import HF, Base, Network, begun, choose_device, read_base, read_network, trunk_base
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records.records import Records
@@ -27,20 +25,20 @@ from zaowu.train.estimate.machine import give_back
 from zaowu.train.head_start import linear_heads
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
-from zaowu.train.parallel import current
-from zaowu.trunk import families
 from zaowu.trunk.transformer.linear import INIT_STD
 
+__all__ = ["Base", "Learned", "Ready", "begun", "check_choices", "choose_device", "fit_targets", "learn", "make_ready",
+           "read_base", "trunk_base"]  # fmt: skip
+
 DEFAULT_TOKENS = 512
-DEVICES = ("auto", "cpu", "cuda")
-TOKENS = "embedders.text.weight"  # the token table's name in our state
 
 
 @dataclass
 class Learned:
     """A trained model with everything that came with it.
 
-    targets: column -> its `Target`. model_type: what others call the shape of its trunk.
+    targets: column -> its `Target`. model_type: what others call the shape of its trunk. from_base: it began with
+    weights that were learned before.
     """
 
     model: Model
@@ -52,6 +50,7 @@ class Learned:
     num_pieces_before: int
     lengths: text.Lengths | None
     threads: int
+    from_base: bool = False
     predict_rows_per_s: float | None = None
 
     def outputs(self, records: Records, *, label: str = "predicting") -> dict[str, np.ndarray]:
@@ -91,6 +90,7 @@ class Ready:
     config: ModelConfig
     settings: TrainConfig
     base: Base | None
+    network: Network | None
     kept: np.ndarray | None
     part: Part
     validation: Part | None
@@ -101,7 +101,8 @@ class Ready:
         """Pieces of the base's vocabulary before trimming; 0 where no text is read."""
         if self.source.text is None:
             return 0
-        return self.base.facts["vocab_size"] if self.base else self.source.text.codec.num_pieces
+        known = None if self.base is None else self.base.facts.get("vocab_size")
+        return known or self.source.text.codec.num_pieces
 
     @property
     def has_head_start(self) -> bool:
@@ -119,7 +120,9 @@ class Ready:
         """The model before its first step, on its device."""
         own = None if self.base else rule.recipe(self.source.kinds, len(self.records))
         std = INIT_STD if own is None else own.init_std
-        return begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept, std=std)
+        return begun(
+            self.new_model(), self.source.groups, self.settings, base=self.base or self.network, kept=self.kept, std=std
+        )
 
     def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
         """Trains; then the targets are tuned on the validation records."""
@@ -144,6 +147,7 @@ class Ready:
             num_pieces_before=self.num_pieces_before,
             lengths=self.lengths,
             threads=torch.get_num_threads(),
+            from_base=self.base is not None or self.network is not None,
         )
         if self.valid is not None and not training.stopped:
             learned.tune(learned.outputs(self.valid, label="validating"), learned.answers(self.valid))
@@ -176,30 +180,30 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
             f"--head first: reads the first token of a text, and this model reads {names}. Use --head mean."
         )
     check_settings(kinds, config.data.column_settings)
-    folder = bases.resolve(config.text.base) if "text" in groups and config.text.base != "none" else None
-    settings = rule.fill(
-        config.train, num_records=len(records), from_base=folder is not None, kinds=set(map(modality, kinds.values()))
-    )
+    modalities = set(map(modality, kinds.values()))
+    base = _chosen_base(config, modalities)
+    network = _chosen_network(config, modalities)
+    tuned = network is not None and any(own.get("frozen") == "no" for own in config.data.column_settings.values())
+    settings = rule.fill(config.train, num_records=len(records), from_base=base is not None or tuned, kinds=modalities)
     choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
-    base = None if folder is None else read_base(folder)
     answers = fit_targets(records, settings, known=known)
     source, kept = _fit_inputs(
-        groups, records, config, base=base, seed=settings.seed, searched=_searched(answers, config)
+        groups, records, config, base=base, network=network, seed=settings.seed, searched=_searched(answers, config)
     )
     if kept is not None:
         give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
     most = max(DEFAULT_TOKENS, source.max_place) if source.text else source.max_place
     trunk = (
-        base.trunk
+        base.trunk_for(source)
         if base
         else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records))
     )
     if base and source.max_place > trunk.positions.max_positions:
         raise UserError(
-            f"{folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
+            f"{base.folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
             f"{source.max_place}. Fit with --base none."
         )
     part = _part(source, records, answers, training=True)
@@ -215,6 +219,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         config=ModelConfig(trunk=trunk, head=config.head),
         settings=settings,
         base=base,
+        network=network,
         kept=kept,
         part=part,
         validation=None if valid is None else _part(source, valid, answers),
@@ -264,76 +269,6 @@ def _searched(answers: Mapping[str, Any], config: FitConfig) -> str:
     return next(iter(found), "")
 
 
-@dataclass(frozen=True)
-class Base:
-    """A folder with a published encoder, read so far as its config. facts: of its token table and positions."""
-
-    folder: Path
-    model_type: str
-    trunk: TrunkConfig
-    facts: dict[str, int]
-
-    def load(self, model: Model, source: text.Input, kept: np.ndarray | None) -> None:
-        """Fills trunk, token vectors and, where both have them, the pooler and the output layers of objectives.
-
-        kept: rows of the token table to take.
-        """
-        family = families.find(self.model_type)
-        rows = np.arange(source.codec.num_pieces) if kept is None else kept
-        if rows.max() >= self.facts["vocab_size"]:
-            raise UserError(
-                f"{self.folder}: its tokenizer has {rows.max() + 1} pieces, its config.json says "
-                f"{self.facts['vocab_size']}. They belong to different models."
-            )
-        state = families.load_tensors(
-            self.folder / "model.safetensors",
-            family.names(self.trunk, self.facts, heads=tuple(model.objectives)),
-            config=self.trunk,
-            facts=self.facts,
-            rows=rows,
-            whole=not model.objectives,
-        )
-        state[TOKENS] = state.pop("embedder.tokens.weight")
-        own = model.state_dict()
-        model.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
-
-
-def begun(
-    model: Model,
-    source: text.Input | None,
-    settings: TrainConfig,
-    *,
-    base: Base | None,
-    kept: np.ndarray | None,
-    std: float = INIT_STD,
-) -> Model:
-    """`model` with the weights of its first step: fresh ones, and over them those of the base; on its device.
-
-    source: its texts, which a base of texts needs. kept: as in `Base.load`. std: of fresh matrices. What is divided
-    among ranks stays where it is: it may be larger than a device.
-    """
-    model.initialise(settings.seed, std=std)
-    if base is not None:
-        assert source is not None
-        base.load(model, source, kept)
-        give_back()
-    if settings.engine.shard and current().world > 1:
-        return model
-    return model.to(choose_device(settings.device))
-
-
-def read_base(folder: Path) -> Base:
-    """What a base's `config.json` says. Raises UserError for one that the trunk cannot hold."""
-    path = folder / "config.json"
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}).") from None
-    model_type = data.get("model_type") if isinstance(data, dict) else None
-    trunk, facts = families.find(model_type, where=str(path)).read_config(data, where=str(path))
-    return Base(folder, str(model_type), trunk, facts)
-
-
 def check_choices(config: FitConfig) -> FitConfig:
     """Whether base, size and device can be had, before any work; a base that is not here is fetched.
 
@@ -343,26 +278,37 @@ def check_choices(config: FitConfig) -> FitConfig:
     if config.text.base == "none":
         rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
         return config
-    folder = bases.resolve(config.text.base)
-    if read_base(folder).trunk.causal and config.head == "first":
+    if read_network(config.text.base) is not None:
+        return config
+    base = trunk_base(config.text.base)
+    if base.trunk.causal and config.head == "first":
         raise UserError(
             f"--head first: {config.text.base} is a language model, whose first piece sees nothing of the text. Use "
             "--head mean."
         )
-    return replace(config, text=replace(config.text, base=bases.pinned(config.text.base, folder)))
+    return replace(config, text=replace(config.text, base=bases.pinned(config.text.base, base.folder)))
 
 
-def choose_device(name: str) -> torch.device:
-    """auto: CUDA where there is one. Raises UserError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device: expected a device that is here, got '{name}'; use --device cpu.")
-    with suppress(RuntimeError):  # torch's word for a name that it does not know
-        device = torch.device(name)
-        if device.type in ("cpu", "cuda"):
-            return device
-    raise UserError(f"--device: expected auto, cpu or cuda, got '{shorten(name)}'.{nearest(name, DEVICES)}")
+def _chosen_base(config: FitConfig, modalities: Collection[str]) -> Base | None:
+    """The base of the trunk. The usual one, of texts, is left out where none is read; another is refused."""
+    name = config.text.base
+    if name == "none" or name.startswith(HF) or (name == TextConfig.base and "text" not in modalities):
+        return None
+    base = trunk_base(name)
+    if base.modality not in modalities:
+        what = {"text": "texts", "image": "images", "audio": "recordings"}
+        raise UserError(
+            f"--base {name}: reads {what[base.modality]}, and no column here is of that kind (they are "
+            f"{', '.join(sorted(modalities))}). Choose a base for one of these, or --base none."
+        )
+    return base
+
+
+def _chosen_network(config: FitConfig, modalities: Collection[str]) -> Network | None:
+    network = read_network(config.text.base)
+    if network is not None and "image" not in modalities:
+        raise UserError(f"--base {config.text.base}: reads images, and no column here is one. Choose another base.")
+    return network
 
 
 def _fit_inputs(
@@ -371,6 +317,7 @@ def _fit_inputs(
     config: FitConfig,
     *,
     base: Base | None,
+    network: Network | None,
     seed: int,
     searched: str = "",
 ) -> tuple[Inputs, np.ndarray | None]:
@@ -380,15 +327,18 @@ def _fit_inputs(
     kept = None
     for group, columns in groups.items():
         values = [records.values(name) for name in columns]
+        kind = modality(kinds[columns[0]])
+        own_base = base if base is not None and base.modality == kind else None
         if group == "text":
-            positions = None if base is None else base.trunk.positions
             most = DEFAULT_TOKENS
-            if positions is not None:
-                most = positions.max_positions if positions.kind == "learned" else min(most, positions.max_positions)
+            if base is not None and base.trunk.positions.kind != "none":
+                most = base.trunk.positions.max_positions
+                if own_base is None or base.trunk.positions.kind != "learned":
+                    most = min(DEFAULT_TOKENS, most)
             found[group], kept = text.Input.fit(
                 columns,
                 values,
-                base=None if base is None else base.folder,
+                base=None if own_base is None else own_base.folder,
                 trim=config.text.trim_vocab,
                 max_tokens=min(config.text.max_tokens or most, most),
                 long=config.text.long,
@@ -396,10 +346,16 @@ def _fit_inputs(
                 searched=searched,
             )
         else:
-            own = {name: kinds[name] for name in columns}
             said = {name: config.data.column_settings.get(name, {}) for name in columns}
-            module = find(modality(kinds[columns[0]]), where="fit")
-            found[group] = module.Input.fit(columns, values, settings=said, seed=seed, kinds=own)
+            known = {name: kinds[name] for name in columns}
+            given: dict[str, Any] = {"settings": said, "seed": seed, "kinds": known}
+            if own_base is not None:
+                limit = own_base.trunk.positions
+                given["base"] = {**own_base.facts, **own_base.scale}
+                given["max_tokens"] = limit.max_positions if limit.kind == "learned" else None
+            elif network is not None and kind == "image":
+                given["base"] = network.facts
+            found[group] = find(kind, where="fit").Input.fit(columns, values, **given)
     return Inputs(found), kept
 
 

@@ -21,7 +21,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.inputs import text
 from zaowu.inputs.text import learn_pieces
 from zaowu.inputs.text.codec import FILES, Codec
-from zaowu.learn import DEFAULT_TOKENS, Base, begun, read_base
+from zaowu.learn import DEFAULT_TOKENS, Base, begun, trunk_base
 from zaowu.model import Model
 from zaowu.objectives import Objective, Pieces, Recipe, Tally
 from zaowu.records.corpus import Corpus, documents
@@ -68,7 +68,9 @@ def check_base(config: PretrainConfig) -> Base | None:
     if config.base == "none":
         _fresh_trunk(config)
         return None
-    base = read_base(bases.resolve(config.base))
+    base = trunk_base(config.base)
+    if base.modality != "text":
+        raise UserError(f"--base {config.base}: is a {base.model_type} model, which reads no text.")
     if base.trunk.causal != is_causal(config):
         kind, fitting = ("an encoder", "mlm+nsp, mlm or mlm+sop")
         if base.trunk.causal:
@@ -209,7 +211,9 @@ class Ready:
     def model(self) -> Model:
         """The model before its first step, on its device."""
         tokens = self.tokens
-        return begun(self.new_model(), self.source, self.settings, base=tokens.base, kept=tokens.kept)
+        return begun(
+            self.new_model(), {self.source.kind: self.source}, self.settings, base=tokens.base, kept=tokens.kept
+        )
 
     def learn(self, *, checkpoint: Checkpoint | None = None) -> Pretrained:
         model, base, judge = self.model(), self.tokens.base, self.judge

@@ -121,7 +121,7 @@ def _content(
     folder: Path,
 ) -> ReportContent:
     training = learned.training
-    base = None if run.config.text.base == "none" or run.source.text is None else bases.describe(run.config.text.base)
+    base = bases.describe(run.config.text.base) if learned.from_base else None
     tensors = sum(p.numel() * p.element_size() for p in learned.model.parameters())
     return ReportContent(
         title=run.content.title,

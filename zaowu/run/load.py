@@ -21,7 +21,15 @@ from zaowu.records.records import Schema
 from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent, check_shown
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
-from zaowu.run.save import OUR_TOKENS, TOKENS, TRUNK, in_trunk_folder, is_of_texts, token_facts
+from zaowu.run.save import (
+    OUR_TOKENS,
+    TOKENS,
+    TRUNK,
+    in_trunk_folder,
+    is_in_trunk_folder,
+    is_of_texts,
+    token_facts,
+)
 from zaowu.targets import find as find_target, load as load_target
 from zaowu.trunk import families, precision as precisions
 from zaowu.trunk.transformer.encoder import check
@@ -63,7 +71,10 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     if config.head == "first" and not is_of_texts(source, targets):
         raise UserError(f"{where}, 'model': expected head mean for columns of several kinds or answers in a text.")
     _check_searched(source, targets, where=where)
-    in_trunk = config.head == "mean" and source.text is not None
+    as_others = is_in_trunk_folder(source, data["model_type"], where=where)
+    if source.alone is source.text is not None and not as_others:
+        raise UserError(f"{where}, 'model_type': expected one that reads texts, got {shorten(data['model_type'])}.")
+    in_trunk = config.head == "mean" and as_others
     listed(data, *([f"{TRUNK}/model.safetensors"] if in_trunk else []), folder=folder)
     model = _model(folder, data["model_type"], source, targets, config, where=where)
     precisions.use(model, dtype)
@@ -142,7 +153,7 @@ def _model(
     if not is_of_texts(source, targets):
         state: dict[str, Tensor] = {}
         rest = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        if source.text is not None:
+        if is_in_trunk_folder(source, model_type, where=where):
             state, path = _published(folder, model_type, source, targets, config, where=where)
             codec = source.text.codec
             held = in_trunk_folder(model, model_type, token_facts(codec.num_pieces, codec.pad_id, model_type))

@@ -21,7 +21,7 @@ from torch import Tensor
 from zaowu.config import to_plain
 from zaowu.records import schema as schemas
 from zaowu.report.write import write as write_report
-from zaowu.run.folder import begin, seal, settle, write_json, writing
+from zaowu.run.folder import MANIFEST, begin, seal, settle, write_json, writing
 from zaowu.trunk import families
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
             words.codec.save(fresh)
         if run.config.head == "first":
             _write_published(run, fresh, classify=True)
-        elif words is not None:
+        elif words is not None and is_in_trunk_folder(run.source, run.model_type):
             (fresh / TRUNK).mkdir(exist_ok=True)
             _write_published(run, fresh / TRUNK, classify=False)
             words.codec.save(fresh / TRUNK)
@@ -65,6 +65,14 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
 def is_of_texts(source: Inputs, targets: Mapping[str, Any]) -> bool:
     """Whether a record is nothing but text and each answer is one of the whole: what sentence-transformers can say."""
     return source.alone is source.text is not None and all(target.reads == "pooled" for target in targets.values())
+
+
+def is_in_trunk_folder(source: Inputs, model_type: Any, *, where: str = MANIFEST) -> bool:
+    """Whether trunk and token table are saved as the model of others that they are: one that reads texts.
+
+    Raises UserError naming `where` for a type that there is no family of.
+    """
+    return source.text is not None and families.modality(model_type, where=where) == "text"
 
 
 def manifest(run: Run) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def in_trunk_folder(run_model: Model, model_type: str, facts: dict[str, int]) ->
 def _write_rest(run: Run, folder: Path) -> None:
     """Everything that is not in `trunk/`, under our own names: several groups of columns, or no text at all."""
     state = run.model.state_dict()
-    if run.source.text is not None:
+    if is_in_trunk_folder(run.source, run.model_type):
         codec = run.source.text.codec
         facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
         held = in_trunk_folder(run.model, run.model_type, facts)

@@ -29,64 +29,31 @@ from zaowu.inputs.image.pixels import (
     read,
     to_size,
 )
+from zaowu.inputs.image.saved import MAX_SIDE, checked
+from zaowu.inputs.image.store import LazyItem, Store
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zaowu.inputs.image.embedder import ImageEmbedding
 
 __all__ = ["ENDINGS", "SETTINGS", "BaselineFeatures", "Input", "begins", "clean", "guess"]
 
 KIND = "image"
-SETTINGS: dict[str, tuple[str, ...]] = {"stem": ("conv", "patch"), "flip": ("auto", "yes", "no"), "size": ()}
-LEAST_SIDE, MOST_SIDE, MAX_SIDE = 8, 224, 1024  # chosen by itself; the most that --column ...:size= may say
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "stem": ("conv", "patch"),
+    "flip": ("auto", "yes", "no"),
+    "size": (),
+    "frozen": ("yes", "no"),  # of a network that is put before the trunk
+}
+LEAST_PLACES = 4  # a side, of such a network's feature map
+LEAST_SIDE, MOST_SIDE = 8, 224  # chosen by itself
 MAX_RATIO = 4  # of the sides; longer strips are squeezed
 TOKENS_A_SIDE = 7.5  # aimed at
 MAX_HALVINGS = 5
 SAMPLE = 2000  # training images that size and statistics are taken from
 FLIP_FROM = 32  # pixels
-LIMIT_MB = 512  # of decoded images that stay in memory; the others are decoded again in every epoch
 THUMBNAIL = 160
-
-
-class Store:
-    """The images of one call of `features`, decoded when first asked for; as many as `LIMIT_MB` holds stay.
-
-    Those that came first stay: epochs go through all images in ever new order, so that to put one in another's place
-    would gain nothing.
-    """
-
-    def __init__(self, source: Input, values: Sequence[str | bytes | None]) -> None:
-        self.source, self.values = source, values
-        shape = (*source.size, source.channels)
-        room = min(len(values), int(LIMIT_MB * 1e6 / math.prod(shape)))
-        self.pixels = np.empty((room, *shape), np.uint8)  # the system gives memory when it is written to
-        self.place: dict[int, int] = {}
-
-    def image(self, record: int) -> np.ndarray:
-        """(H, W, C) uint8. Raises UserError for a file that was there when the table was read, and is not now."""
-        place = self.place.get(record)
-        if place is not None:
-            return self.pixels[place]
-        value = self.values[record]
-        assert value is not None
-        image = self.source.image(value)
-        if len(self.place) < len(self.pixels):
-            self.pixels[len(self.place)] = image
-            self.place[record] = len(self.place)
-        return image
-
-
-class LazyItem:
-    """As `Item`; its pixels are read when they are asked for."""
-
-    __slots__ = ("length", "record", "store")
-    share = 1.0
-
-    def __init__(self, store: Store, record: int, length: int) -> None:
-        self.store, self.record, self.length = store, record, length
-
-    @property
-    def features(self) -> dict[str, np.ndarray]:
-        return {"patches": self.store.source.patches(self.store.image(self.record))}
 
 
 class Input:
@@ -94,7 +61,8 @@ class Input:
 
     size: (height, width) in pixels, whole numbers of `patch`. channels: 1 (grey) or 3. mean, std: (C,) of the
     training pixels as shares of 255. levels: which values are black and white in images of more than 8 bits.
-    cls: as in ViT, a token without pixels stands first and places are learned.
+    cls: as in ViT, a token without pixels stands first and places are learned. network: the config of a ResNet before
+    the trunk, with the stem "resnet"; frozen: it does not learn.
     """
 
     kind: ClassVar[str] = KIND
@@ -113,10 +81,13 @@ class Input:
         stem: str = "conv",
         flip: bool = False,
         cls: bool = False,
+        network: dict[str, Any] | None = None,
+        frozen: bool = False,
     ) -> None:
         self.columns, self.size, self.patch, self.channels = tuple(columns), size, patch, channels
         self.mean, self.std, self.levels = tuple(mean), tuple(std), levels
         self.stem, self.flip, self.cls = stem, flip, cls
+        self.network, self.frozen = network, frozen
 
     @classmethod
     def fit(
@@ -127,14 +98,21 @@ class Input:
         settings: Mapping[str, Mapping[str, str]] | None = None,
         seed: int = 0,
         kinds: Mapping[str, str] | None = None,
+        base: Mapping[str, Any] | None = None,
+        max_tokens: int | None = None,
     ) -> Input:
         """Size, channels and statistics of the training images; of up to `SAMPLE` of them, evenly spread.
 
         flip=auto turns images over in training where they are in colour and not tiny: digits, letters and scans are
-        mostly grey, and have a left and a right. Raises UserError where no image is left, or one cannot be read.
+        mostly grey, and have a left and a right. base: of a base whose embedder is to be used: patch, channels, mean
+        and std, which are then not those of the training images; of a ViT also its height and width, of a ResNet its
+        config, network. Raises UserError where no image is left, or one cannot be read.
         """
         (name,) = columns
         chosen = (settings or {}).get(name, {})
+        if "frozen" in chosen and "network" not in (base or {}):
+            raise UserError(f"--column {name}:frozen: there is no network before the trunk; --base hf:FOLDER puts one.")
+        own_size = _size_of_base(base, chosen, name) if base is not None and "height" in base else None
         there = [value for value in values[0] if value is not None]
         if not there:
             raise UserError(f"column '{name}': expected images to learn from, got none.")
@@ -148,7 +126,7 @@ class Input:
         pixels = np.stack([to_size(one, size, channels=channels, levels=levels) for one in samples]) / np.float32(255)
         mean, std = pixels.mean((0, 1, 2), np.float64), pixels.std((0, 1, 2), np.float64)
         flip = chosen.get("flip", "auto")
-        return cls(
+        made = cls(
             columns,
             size=size,
             patch=patch,
@@ -158,6 +136,44 @@ class Input:
             levels=levels,
             stem=chosen.get("stem", "conv"),
             flip=flip == "yes" or (flip == "auto" and channels == 3 and min(size) >= FLIP_FROM),
+        )
+        if base is None:
+            return made
+        shape = {key: base[key] for key in ("patch", "channels", "mean", "std")}
+        if own_size is not None:
+            return made.for_base(size=own_size, **shape)
+        if "stem" in chosen:
+            raise UserError(f"--column {name}:stem={chosen['stem']}: the base is a stem itself. Leave it out.")
+        return made.for_network(base["network"], frozen=chosen.get("frozen", "yes") == "yes", **shape)
+
+    def for_network(
+        self,
+        network: dict[str, Any],
+        *,
+        patch: int,
+        channels: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        frozen: bool,
+    ) -> Input:
+        """The same column as a ResNet sees it: each place of its feature map, `patch` pixels wide, is a token.
+
+        Small images are enlarged, so that there are some places.
+        """
+        scale = max(1.0, LEAST_PLACES * patch / max(self.size))
+        height, width = (min(_multiple(side * scale, patch), MAX_SIDE // patch * patch) for side in self.size)
+        return Input(
+            self.columns,
+            size=(height, width),
+            patch=patch,
+            channels=channels,
+            mean=mean,
+            std=std,
+            levels=self.levels,
+            stem="resnet",
+            flip=self.flip,
+            network=network,
+            frozen=frozen,
         )
 
     def for_base(
@@ -176,6 +192,16 @@ class Input:
             flip=self.flip,
             cls=True,
         )
+
+    def fitted(self, weights: Mapping[str, Tensor], facts: Mapping[str, int]) -> dict[str, Tensor]:
+        """A base's embedder at this column's resolution. facts: the base's height, width and patch."""
+        from zaowu.inputs.image.embedder import resized
+
+        old = facts["height"] // facts["patch"], facts["width"] // facts["patch"]
+        return {
+            name: resized(one, old=old, new=self.grid) if name.endswith("positions") else one
+            for name, one in weights.items()
+        }
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -217,7 +243,15 @@ class Input:
         from zaowu.inputs.image.embedder import ImageEmbedding
 
         return ImageEmbedding(
-            dim, grid=self.grid, patch=self.patch, mean=self.mean, std=self.std, stem=self.stem, cls=self.cls
+            dim,
+            grid=self.grid,
+            patch=self.patch,
+            mean=self.mean,
+            std=self.std,
+            stem=self.stem,
+            cls=self.cls,
+            network=self.network,
+            frozen=self.frozen,
         )
 
     def shown(self, *values: str | bytes | None) -> Shown:
@@ -254,53 +288,14 @@ class Input:
             "stem": self.stem,
             "flip": self.flip,
             "cls": self.cls,
+            "network": self.network,
+            "frozen": self.frozen,
         }
 
     @classmethod
     def from_state(cls, state: Any, folder: Path, *, where: str) -> Input:
         """The input that a saved run describes. Raises UserError naming `where` for anything made up."""
-        if not isinstance(state, dict):
-            raise UserError(f"{where}: expected an object, got {type(state).__name__}.")
-
-        def wrong(name: str, expected: str) -> UserError:
-            return UserError(f"{where}, '{name}': expected {expected}, got {shorten(repr(state.get(name)))}.")
-
-        columns, size, patch, channels = (state.get(name) for name in ("columns", "size", "patch", "channels"))
-        if not (isinstance(columns, list) and len(columns) == 1 and type(columns[0]) is str):
-            raise wrong("columns", "a list of one column's name")
-        if type(patch) is not int or not 1 <= patch <= MAX_SIDE:
-            raise wrong("patch", f"a whole number from 1 to {MAX_SIDE}")
-        if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
-            raise wrong("size", "a height and a width")
-        if any(not patch <= side <= MAX_SIDE + patch or side % patch for side in size):
-            raise wrong("size", f"multiples of {patch} up to {MAX_SIDE}")
-        if type(channels) is not int or channels not in (1, 3):
-            raise wrong("channels", "1 or 3")
-        for name, least in (("mean", 0.0), ("std", 1e-6)):
-            if not (_numbers(state.get(name), channels) and all(least <= value <= 1 for value in state[name])):
-                raise wrong(name, f"{channels} numbers from {least:g} to 1")
-        levels = state.get("levels", -1)
-        if levels is not None and not (_numbers(levels, 2) and levels[0] < levels[1]):
-            raise wrong("levels", "nothing, or two numbers, the lower first")
-        if state.get("stem") not in SETTINGS["stem"] or (state["stem"] == "conv" and patch & (patch - 1)):
-            raise wrong("stem", "patch, or conv with a patch of 1, 2, 4, 8, ... pixels")
-        for name in ("flip", "cls"):
-            if type(state.get(name)) is not bool:
-                raise wrong(name, "true or false")
-        if state["cls"] and state["stem"] != "patch":
-            raise wrong("cls", "false with the stem conv")
-        return cls(
-            columns,
-            size=(size[0], size[1]),
-            patch=patch,
-            channels=channels,
-            mean=state["mean"],
-            std=state["std"],
-            levels=None if levels is None else (levels[0], levels[1]),
-            stem=state["stem"],
-            flip=state["flip"],
-            cls=state["cls"],
-        )
+        return cls(**checked(state, where=where))
 
 
 def _decoded(value: str | bytes, column: str, *, near: tuple[int, int]) -> np.ndarray:
@@ -325,6 +320,21 @@ def _choose_size(samples: Sequence[np.ndarray], longest: str | None, name: str) 
     return (_multiple(height, patch), _multiple(width, patch)), patch
 
 
+def _size_of_base(base: Mapping[str, Any], chosen: Mapping[str, str], name: str) -> tuple[int, int]:
+    """(height, width) for a base: its own, or whole patches of it with `size` pixels at most."""
+    patch, own = base["patch"], (base["height"], base["width"])
+    if chosen.get("stem", "patch") != "patch":
+        raise UserError(f"--column {name}:stem={chosen['stem']}: the base has a stem of its own, patch. Leave it out.")
+    longest = int(chosen.get("size", max(own)))
+    if not patch <= longest <= MAX_SIDE:
+        raise UserError(
+            f"--column {name}:size={longest}: the base cuts images into patches of {patch} pixels; expected {patch} to "
+            f"{MAX_SIDE}."
+        )
+    height, width = (max(patch, side * longest // max(own) // patch * patch) for side in own)
+    return height, width
+
+
 def _multiple(side: float, patch: int) -> int:
     return max(1, round(side / patch)) * patch
 
@@ -336,8 +346,3 @@ def _is_coloured(pixels: np.ndarray) -> bool:
     wide = pixels.astype(np.float32)
     span = 255.0 if pixels.dtype == np.uint8 else max(1e-9, float(np.ptp(wide)))
     return float((wide.max(2) - wide.min(2)).mean()) > 2 / 255 * span
-
-
-def _numbers(values: Any, count: int) -> bool:
-    good = isinstance(values, list) and len(values) == count
-    return good and all(type(value) in (int, float) and math.isfinite(value) for value in values)

@@ -1,6 +1,7 @@
 """Patches of an image -> token vectors, by one matrix (Dosovitskiy et al. 2021) or by a few convolutions.
 
     patch:  x_t = W patch_t + b + P[t]
+    resnet: the same with a network of others in place of the stem
     conv:   x_t = W stem(image)_t + b + P[t],  stem: 3x3 convolutions, each with a norm, that halve the sides until
             one place is left for each patch                                       (Xiao et al. 2021)
 
@@ -12,11 +13,14 @@ alone, in training too.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from zaowu.inputs.image.resnet.embedder import ResNet
 
 GROUP = 8  # channels that share a norm's mean and deviation
 LEAST_WIDTH, WIDTH = 32, 128  # channels: the last convolution has the most, each one before it half as many
@@ -25,7 +29,8 @@ LEAST_WIDTH, WIDTH = 32, 128  # channels: the last convolution has the most, eac
 class ImageEmbedding(nn.Module):
     """patches (B, T, P) uint8 -> (B, T, D). P = C p p values, channel by channel; T = the grid's places, row by row.
 
-    mean, std: (C,) of the pixels as shares of 255. stem: "patch" or "conv"; for "conv" p is a power of two.
+    mean, std: (C,) of the pixels as shares of 255. stem: "patch", "conv" or "resnet"; for "conv" p is a power of two.
+    network, frozen: for "resnet": its config, and whether it keeps its weights.
     cls: as in ViT: the first of the T tokens is a learned one (what stands in its patch is not looked at), and
     places are learned.
     """
@@ -40,6 +45,8 @@ class ImageEmbedding(nn.Module):
         std: Sequence[float],
         stem: str = "patch",
         cls: bool = False,
+        network: Mapping[str, Any] | None = None,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         self.grid, self.patch, self.channels = grid, patch, len(mean)
@@ -47,7 +54,12 @@ class ImageEmbedding(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean)[:, None] * 255, persistent=False)  # (C, 1)
         self.register_buffer("std", torch.tensor(std)[:, None] * 255, persistent=False)
-        self.stem = ConvStem(self.channels, halvings=int(math.log2(patch))) if stem == "conv" else None
+        self.stem: ConvStem | ResNet | None = None
+        if stem == "conv":
+            self.stem = ConvStem(self.channels, halvings=int(math.log2(patch)))
+        elif stem == "resnet":
+            assert network is not None
+            self.stem = ResNet(network, frozen=frozen)
         width, side = (self.channels, patch) if self.stem is None else (self.stem.width, 1)
         self.projection = nn.Conv2d(width, dim, side, stride=side)  # its weights; `forward` multiplies
         self.cls: nn.Parameter | None = None

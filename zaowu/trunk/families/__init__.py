@@ -1,10 +1,12 @@
 """One file per family of published checkpoints: two pure functions over plain data, and their inverses.
 
 A family file has
+    MODALITY                         what it reads: text where it does not say, image, audio
     MODEL_TYPES                      what `model_type` says in a `config.json` of theirs
     read_config(data, *, where)      their config -> our TrunkConfig, and facts about their token table
     write_config(config, facts, ...) the inverse: what their own library opens
     names(config, facts, ...)        their tensor name -> where that tensor stands with us
+    read_preprocessor(data, facts)   of images and sounds: their preprocessor_config.json -> mean and std by channel
 
 With `heads=`, the names of pre-training objectives, the last two are for the class of theirs with these output layers;
 with `("text",)` for the one that writes text from text. Of an encoder-decoder, facts say `decoder_layers`, and
@@ -23,7 +25,7 @@ from zaowu.errors import UserError, nearest, shorten
 from zaowu.trunk.families.fields import decoder_config
 from zaowu.trunk.families.tensors import Place, load_tensors, save_tensors
 
-__all__ = ["Place", "available", "decoder_config", "find", "load_tensors", "save_tensors"]
+__all__ = ["Place", "available", "decoder_config", "find", "load_tensors", "modality", "save_tensors"]
 
 
 def available() -> dict[str, ModuleType]:
@@ -42,3 +44,8 @@ def find(model_type: object, *, where: str = "config.json") -> ModuleType:
     raise UserError(
         f"{where}, 'model_type': expected one of {', '.join(sorted(families))}, got '{name}'.{nearest(name, families)}"
     )
+
+
+def modality(model_type: object, *, where: str = "config.json") -> str:
+    """What a checkpoint of this type reads. Raises UserError as `find`."""
+    return str(getattr(find(model_type, where=where), "MODALITY", "text"))

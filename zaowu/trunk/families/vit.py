@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from zaowu.config import AttentionConfig, PositionConfig, TrunkConfig
-from zaowu.errors import UserError
 from zaowu.trunk.families.bert import both
 from zaowu.trunk.families.fields import Fields, expect, no_head, their_activation
 from zaowu.trunk.families.tensors import Place
 from zaowu.trunk.transformer.dropout import MAX_RATE
 
+MODALITY = "image"
 MODEL_TYPES = ("vit",)
 MOST_SIDE = 4096  # pixels
 
@@ -146,23 +146,28 @@ def write_preprocessor(facts: dict[str, int], *, mean: Sequence[float], std: Seq
     }
 
 
-def read_preprocessor(data: Any, facts: dict[str, int], *, where: str) -> tuple[list[float], list[float]]:
+def read_preprocessor(data: Any, facts: dict[str, int], *, where: str) -> dict[str, list[float]]:
     """mean and std by channel from their `preprocessor_config.json`; 0.5 where it says nothing, as in the paper's code.
 
     Raises UserError naming the field.
     """
     fields = Fields(data, where=where)
-    found = []
-    for name in ("image_mean", "image_std"):
-        values = fields.data.get(name)
+    factor = fields.number("rescale_factor", 1 / 255, least=0, most=1)
+    if not fields.flag("do_rescale", True) or abs(factor * 255 - 1) > 1e-3:
+        raise fields.wrong("rescale_factor", "1/255, as pixels are shares here", factor)
+    if not fields.flag("do_normalize", True):
+        return {"mean": [0.0] * facts["channels"], "std": [1.0] * facts["channels"]}
+    found = {}
+    for name in ("mean", "std"):
+        values = fields.data.get(f"image_{name}")
         values = [0.5] * facts["channels"] if values is None else values
         good = isinstance(values, list) and len(values) == facts["channels"]
         if not good or not all(type(value) in (int, float) and 0 <= value <= 1 for value in values):
-            raise fields.wrong(name, f"{facts['channels']} numbers from 0 to 1", values)
-        found.append([float(value) for value in values])
-    if min(found[1]) < 1e-6:
-        raise fields.wrong("image_std", "numbers above 0", found[1])
-    return found[0], found[1]
+            raise fields.wrong(f"image_{name}", f"{facts['channels']} numbers from 0 to 1", values)
+        found[name] = [float(value) for value in values]
+    if min(found["std"]) < 1e-6:
+        raise fields.wrong("image_std", "numbers above 0", found["std"])
+    return found
 
 
 def names(
@@ -193,20 +198,3 @@ def names(
     if not classify:
         return {**places, **both("pooler.dense", "pooler", optional=True)}
     return {**{f"vit.{theirs}": place for theirs, place in places.items()}, **both("classifier", "head")}
-
-
-def image_size(facts: dict[str, int], *, longest: int | None) -> tuple[int, int]:
-    """(height, width) for their checkpoint: its own, or whole patches of it with `longest` pixels at most.
-
-    Raises UserError where that is less than one patch.
-    """
-    own = facts["height"], facts["width"]
-    if longest is None:
-        return own
-    patch = facts["patch"]
-    if longest < patch:
-        raise UserError(
-            f"size={longest}: the base cuts images into patches of {patch} pixels; it must be that at least."
-        )
-    height, width = (max(patch, side * longest // max(own) // patch * patch) for side in own)
-    return height, width

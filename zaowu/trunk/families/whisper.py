@@ -15,6 +15,7 @@ from zaowu.trunk.families.fields import Fields, expect, no_head, their_activatio
 from zaowu.trunk.families.tensors import Place
 from zaowu.trunk.transformer.dropout import MAX_RATE
 
+MODALITY = "audio"
 MODEL_TYPES = ("whisper",)
 KERNEL = 3  # frames
 NORM_EPS = 1e-5  # not a field of theirs
@@ -90,6 +91,17 @@ def write_config(
         "vocab_size": 0,
         "decoder_layers": 0,
     }
+
+
+def read_preprocessor(data: Any, facts: dict[str, int], *, where: str) -> dict[str, list[float]]:
+    """Nothing: Whisper has one scale, that of its log-mel features. Raises UserError naming a setting that is not its
+    own: those features are computed here in no other way.
+    """
+    fields = Fields(data, where=where)
+    fields.only("feature_size", facts["num_mels"])
+    for name, usual in (("sampling_rate", 16_000), ("n_fft", 400), ("hop_length", 160)):
+        fields.only(name, usual)
+    return {}
 
 
 def names(
