@@ -17,7 +17,7 @@ METRICS = {
     "number": ("mae", "rmse", "r2"),
     "span": ("f1", "exact_match"),
     "entities": ("entity_f1", "entity_precision", "entity_recall", "macro_f1", "exact_match"),
-    "text": ("chrf", "bleu", "rouge_l", "exact_match", "repetition"),
+    "text": ("chrf", "bleu", "rouge_l", "exact_match"),
 }
 SLICED = {
     "category": "accuracy",

@@ -168,7 +168,8 @@ class Text(Known):
         pieces that were the likeliest ones."""
         loss, pieces, right = outputs.astype(np.float64).sum(0)
         mean = float(loss / max(1.0, pieces))
-        return {"log_loss": mean, "perplexity": float(np.exp(min(mean, 700.0))), "accuracy": float(right / max(1.0, pieces))}
+        shares = {"accuracy": float(right / max(1.0, pieces))}
+        return {"log_loss": mean, "perplexity": float(np.exp(min(mean, 700.0))), **shares}
 
     # ---- answering
 
