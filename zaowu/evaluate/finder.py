@@ -14,7 +14,7 @@ from zaowu.errors import UserError, shorten
 
 @dataclass(frozen=True)
 class Finder:
-    """columns: the texts that it reads. cheap: the method, or several (`names`). target: as it decodes what they say."""
+    """columns: the texts that it reads. cheap: the method, or several (`names`). target: decodes what they say."""
 
     columns: tuple[str, ...]
     cheap: Any

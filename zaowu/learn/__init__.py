@@ -109,7 +109,8 @@ class Ready:
 
     def model(self) -> Model:
         """The model before its first step, on its device."""
-        own = None if self.base else rule.recipe(self.source.kinds, len(self.records))
+        writes = all(target.reads == "states" for target in self.targets.values())
+        own = None if self.base else rule.recipe(self.source.kinds, len(self.records), writes=writes)
         std = INIT_STD if own is None else own.init_std
         return begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept, std=std)
 
@@ -193,7 +194,9 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     trunk = (
         base.trunk
         if base
-        else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records), writes=writes)
+        else rule.from_scratch(
+            config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records), writes=writes
+        )
     )
     if base and source.max_place > trunk.positions.max_positions:
         raise UserError(

@@ -24,6 +24,7 @@ from zaowu.decode.tell import Teller
 from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.codec import FILES, Codec
 from zaowu.learn import Base, read_base
+from zaowu.run import Run
 from zaowu.trunk import families, precision
 from zaowu.trunk.families.tensors import TOKENS
 from zaowu.trunk.transformer.decoder.cross import Memory
@@ -216,7 +217,7 @@ class Language:
         return Text(prompt, text, len(found.tokens), found.reason, found.score)
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self.codec.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return self.codec.decode(tokens)
 
 
 def open_language(folder: Path, *, device: torch.device, precision_name: str = "auto") -> Language:
@@ -248,6 +249,22 @@ def open_language(folder: Path, *, device: torch.device, precision_name: str = "
         encoder=encoder,
         start=base.facts.get("start_id", 0),
     )
+
+
+def language_of(run: Run) -> Language:
+    """The half that writes of a run whose answer is a text, and the one that reads. Raises UserError for another run."""
+    writers = run.model.writers()
+    if not writers:
+        raise UserError(
+            f"{run.folder}: answers {', '.join(run.targets)}, which is no text. Ask it with 'zaowu predict'."
+        )
+    if len(writers) > 1 or run.source.alone is not run.source.text or len(run.source.columns) > 1:
+        raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
+    ((target, head),) = writers.values()
+    codec, trunk = target.pieces, run.model.trunk
+    start, end = codec.end_pieces()
+    context = min(run.source.text.max_tokens, target.most)
+    return Language(codec, head.writer(), ends=frozenset((end,)), context=context, encoder=trunk, start=start)
 
 
 def read_writer(base: Base, *, device: torch.device, dtype: torch.dtype) -> tuple[Writer, Encoder | None]:

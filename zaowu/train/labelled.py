@@ -57,7 +57,9 @@ class LabelledFeed:
         pooled = {name: target for name, target in targets.items() if target.reads == "pooled"}
         self.answers = {name: target.features(part.labels[name]) for name, target in pooled.items()}
         self.by_token = {
-            name: _token_answers(source, part, name, target) for name, target in targets.items() if target.reads == "tokens"
+            name: _token_answers(source, part, name, target)
+            for name, target in targets.items()
+            if target.reads == "tokens"
         }
         self.told = told_answers(targets, part)
         beside = [np.array([len(row) for row in rows])[self.records] for rows in self.told.values()]

@@ -17,6 +17,7 @@ from zaowu.config import TrunkConfig, WriteConfig, from_plain, to_plain
 from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.codec import Codec
 from zaowu.inputs.text.embedder import TokenEmbedding
+from zaowu.progress import note
 from zaowu.targets import LossSum, Metric, Mistake, Score
 from zaowu.targets.text import scores
 from zaowu.targets.text.beside import Beside
@@ -77,8 +78,11 @@ class Text(Known):
         """The same target, with its pieces and with what training answers say about lengths."""
         found = replace(self, codec=codec, layers=layers, write=write)
         found = replace(found, most=found.decoder(trunk).positions.max_positions)
-        longest = max((len(row) for row in found.answer_tokens([label for label in labels if label is not None])), default=0)
-        return replace(found, longest=longest)
+        _, end = codec.end_pieces()
+        rows = [row for row in found.answer_tokens(found.features(labels)) if len(row)]
+        if cut := sum(row[-1] != end for row in rows):
+            note(f"{cut:,} of {len(rows):,} answers are longer than {found.most:,} pieces: cut there.")
+        return replace(found, longest=max(map(len, rows), default=0))
 
     def equipped(self, codec: Codec) -> Text:
         """The same target with its pieces."""
