@@ -255,15 +255,15 @@ def language_of(run: Run) -> Language:
     """The half that writes of a run whose answer is a text, and the one that reads. Raises UserError for another run."""
     writers = run.model.writers()
     if not writers:
-        raise UserError(
-            f"{run.folder}: answers {', '.join(run.targets)}, which is no text. Ask it with 'zaowu predict'."
-        )
-    if len(writers) > 1 or run.source.alone is not run.source.text or len(run.source.columns) > 1:
+        names = ", ".join(run.targets)
+        raise UserError(f"{run.folder}: this run answers {names}, and writes no text. Ask it with 'zaowu predict'.")
+    texts = run.source.text
+    if len(writers) > 1 or texts is None or run.source.alone is not texts or len(texts.columns) > 1:
         raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
     ((target, head),) = writers.values()
     codec, trunk = target.pieces, run.model.trunk
     start, end = codec.end_pieces()
-    context = min(run.source.text.max_tokens, target.most)
+    context = min(texts.max_tokens, target.most)
     return Language(codec, head.writer(), ends=frozenset((end,)), context=context, encoder=trunk, start=start)
 
 

@@ -134,6 +134,7 @@ class LabelledJudge:
         told = told_answers(model.targets, self.part)
         outputs = predict(model, self.source, items, num_records=len(self.part), label="validating", told=told)
         outputs = {name: _of_all(raw, model.targets[name], others) for name, raw in outputs.items()}
+        target: Any
         for name, target in model.targets.items():
             rows = [i for i, label in enumerate(self.part.labels[name]) if label is not None]
             labels, raw = [self.part.labels[name][i] for i in rows], outputs[name][rows]

@@ -69,8 +69,8 @@ def generate(
     precision: str = "auto",
     threads: int | None = None,
 ) -> Texts:
-    """run: a run of `zaowu fit` whose target is a text; a base of `zaowu pretrain --objective causal`; or a folder or hub
-    name of GPT-2, Llama, Qwen2, BART, Marian.
+    """run: a run of `zaowu fit` whose target is a text; a base of `zaowu pretrain --objective causal`; a folder or hub
+    name of GPT-2, Llama, Qwen2, BART or Marian.
 
     Without more said, the likeliest token is taken each time. temperature > 0: drawn, from the `top_k` likeliest, from
     those that have `top_p` of the probability. beams > 1: the likeliest text is searched. num: texts for each prompt.

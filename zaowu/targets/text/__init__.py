@@ -32,8 +32,11 @@ MOST_LAYERS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is saved of a target. layers: of the decoder. most: pieces that an answer can have. longest: pieces of the
-    longest training answer, the end piece among them. All are 0 before they are known. write: how it is written; its `max_tokens` is not looked at."""
+    """What is saved of a target. All are 0 before they are known.
+
+    layers: of the decoder. most: pieces that an answer can have. longest: those of the longest training answer, the end
+    piece among them. write: how it is written; its `max_tokens` is not looked at.
+    """
 
     layers: int = 0
     most: int = 0
@@ -79,7 +82,7 @@ class Text(Known):
         found = replace(self, codec=codec, layers=layers, write=write)
         found = replace(found, most=found.decoder(trunk).positions.max_positions)
         _, end = codec.end_pieces()
-        rows = [row for row in found.answer_tokens(found.features(labels)) if len(row)]
+        rows = [row for row in found.answer_tokens(list(found.features(labels))) if len(row)]
         if cut := sum(row[-1] != end for row in rows):
             note(f"{cut:,} of {len(rows):,} answers are longer than {found.most:,} pieces: cut there.")
         return replace(found, longest=max(map(len, rows), default=0))
@@ -136,7 +139,7 @@ class Text(Known):
         return found
 
     def answer_tokens(self, answers: Sequence[str | None]) -> list[np.ndarray]:
-        """The pieces of each answer, (U,) int32, the end piece behind them unless it is cut at `most`; of none, (0,)."""
+        """The pieces of each answer, (U,) int32, the end piece behind them unless cut at `most`; of none, (0,)."""
         _, end = self.pieces.end_pieces()
         rows = self.pieces.bare([answer or "" for answer in answers])
         return [

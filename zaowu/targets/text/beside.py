@@ -20,7 +20,7 @@ Columns = Mapping[str, Sequence[Any]]  # column -> N values
 
 @dataclass(frozen=True)
 class Beside:
-    """columns: that are read. best: the methods that copy; None where no text is read: `common` is said of everything."""
+    """columns: that are read. best: the methods that copy. common: said of everything where no text is read (None)."""
 
     columns: tuple[str, ...]
     best: Best | None
