@@ -252,12 +252,12 @@ def open_language(folder: Path, *, device: torch.device, precision_name: str = "
 
 
 def language_of(run: Run) -> Language:
-    """The half that writes of a run whose answer is a text, and the one that reads. Raises UserError for another run."""
+    """Both halves of a run that reads a text and writes one. Raises UserError for another run."""
     writers = run.model.writers()
     if not writers:
         names = ", ".join(run.targets)
         raise UserError(f"{run.folder}: this run answers {names}, and writes no text. Ask it with 'zaowu predict'.")
-    texts = run.source.text
+    texts: Any = run.source.text
     if len(writers) > 1 or texts is None or run.source.alone is not texts or len(texts.columns) > 1:
         raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
     ((target, head),) = writers.values()

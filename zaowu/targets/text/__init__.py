@@ -27,7 +27,7 @@ from zaowu.trunk.transformer.encoder import check
 
 SMOOTHING = 0.1  # of the right piece, where nothing is said: Vaswani et al. 2017, section 5.4
 SPARE = 4  # pieces that a text may be longer than half as long again as the longest training answer
-MOST_LAYERS = 512
+MOST_LAYERS, MOST_BEAMS = 512, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +110,8 @@ class Text(Known):
             raise UserError(f"{where}: expected layers up to {MOST_LAYERS} and a length, got {shorten(state)}.")
         if not 0 <= known.label_smoothing < 1:
             raise UserError(f"{where}, 'label_smoothing': expected a share below 1, got {known.label_smoothing}.")
+        if not 1 <= known.write.beams <= MOST_BEAMS or not 0 <= known.write.no_repeat <= 1000:
+            raise UserError(f"{where}, 'write': expected 1 to {MOST_BEAMS} beams, got {known.write.beams:,}.")
         return cls(**vars(known))
 
     # ---- training
