@@ -42,6 +42,8 @@ def _are_texts(fact: Facts) -> bool:
     """Whether values are words in a row, too many different ones to be classes."""
     if fact.different <= MAX_CLASSES or fact.different * ROWS_PER_CLASS <= fact.total:
         return False
+    if names.is_one_of(fact.name, names.CLASSES):
+        return False
     han = fact.sample.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]") >= 2
     words = (fact.sample.str.count_matches(r"\S+") >= 2) & (fact.sample.str.count_matches(r"\p{L}") >= 2)
     return float((han | words).mean() or 0) >= 0.5  # type: ignore[arg-type]
