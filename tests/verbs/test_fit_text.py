@@ -105,8 +105,10 @@ def test_a_file_is_answered_row_by_row(fitted, data, tmp_path):
 
 def test_it_is_evaluated_beside_the_cheap_methods(fitted, data):
     found = evaluate(str(fitted.folder), str(data), quiet=True).to_plain()
-    assert found["exact_match"] == 1.0 and found["rows"] == len(pairs()) and found["mean_true"] == pytest.approx(
-        sum(len(text) for _, text in pairs()) / len(pairs())
+    assert (
+        found["exact_match"] == 1.0
+        and found["rows"] == len(pairs())
+        and found["mean_true"] == pytest.approx(sum(len(text) for _, text in pairs()) / len(pairs()))
     )
 
 
