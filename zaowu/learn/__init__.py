@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from zaowu import bases, targets
+from zaowu import bases, decode
 from zaowu.config import FitConfig, ModelConfig, TextConfig, TrainConfig
 from zaowu.errors import UserError
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, check_settings, find, grouped, modality, text
+from zaowu.learn.answers import fit_targets, searched, shaped, to_write
 from zaowu.learn.base import HF, Base, Network, begun, choose_device, read_base, read_network, trunk_base
 from zaowu.model import Model
 from zaowu.progress import note
@@ -118,7 +119,8 @@ class Ready:
 
     def model(self) -> Model:
         """The model before its first step, on its device."""
-        own = None if self.base else rule.recipe(self.source.kinds, len(self.records))
+        writes = all(target.reads == "states" for target in self.targets.values())
+        own = None if self.base else rule.recipe(self.source.kinds, len(self.records), writes=writes)
         std = INIT_STD if own is None else own.init_std
         return begun(
             self.new_model(), self.source.groups, self.settings, base=self.base or self.network, kept=self.kept, std=std
@@ -149,7 +151,8 @@ class Ready:
             threads=torch.get_num_threads(),
             from_base=self.base is not None or self.network is not None,
         )
-        if self.valid is not None and not training.stopped:
+        tunes = any(target.reads != "states" for target in self.targets.values())  # else all would be written for it
+        if self.valid is not None and tunes and not training.stopped:
             learned.tune(learned.outputs(self.valid, label="validating"), learned.answers(self.valid))
         return learned
 
@@ -184,14 +187,29 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     base = _chosen_base(config, modalities)
     network = _chosen_network(config, modalities)
     tuned = network is not None and any(own.get("frozen") == "no" for own in config.data.column_settings.values())
-    settings = rule.fill(config.train, num_records=len(records), from_base=base is not None or tuned, kinds=modalities)
+    writes = all(column.kind == "text" for column in records.schema.targets)
+    decode.check(config.write)
+    settings = rule.fill(
+        config.train,
+        num_records=len(records),
+        from_base=base is not None or tuned,
+        kinds=modalities,
+        writes=writes,
+    )
     choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
     answers = fit_targets(records, settings, known=known)
     source, kept = _fit_inputs(
-        groups, records, config, base=base, network=network, seed=settings.seed, searched=_searched(answers, config)
+        groups,
+        records,
+        config,
+        base=base,
+        network=network,
+        seed=settings.seed,
+        searched=searched(answers, config),
+        written=to_write(answers, records),
     )
     if kept is not None:
         give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
@@ -199,13 +217,16 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     trunk = (
         base.trunk_for(source)
         if base
-        else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records))
+        else rule.from_scratch(
+            config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records), writes=writes
+        )
     )
     if base and source.max_place > trunk.positions.max_positions:
         raise UserError(
             f"{base.folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
             f"{source.max_place}. Fit with --base none."
         )
+    answers = shaped(answers, records, source, trunk, config, from_base=base is not None)
     part = _part(source, records, answers, training=True)
     lengths = source.alone.lengths(part.items, len(records)) if source.alone is source.text is not None else None
     if lengths is not None and lengths.over:
@@ -225,48 +246,6 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         validation=None if valid is None else _part(source, valid, answers),
         lengths=lengths,
     )
-
-
-def fit_targets(records: Records, config: TrainConfig, *, known: Records | None = None) -> dict[str, Any]:
-    """Target column -> its `Target`, which knows the labels of `records` and of `known`."""
-    found = {}
-    for column in records.schema.named("target"):
-        labels = records.values(column.name)
-        try:
-            if all(label is None for label in labels):
-                raise UserError(f"expected labels in the {len(labels):,} rows to learn from, got none.")
-            target = targets.find(column.kind, where=f"column '{column.name}'").fit(
-                labels,
-                also=() if known is None else known.values(column.name),
-                label_smoothing=config.label_smoothing,
-                class_weights=config.class_weights,
-            )
-            if target.reads == "tokens":
-                texts = {name: records.values(name) for name in _text_columns(records)}
-                if not texts:
-                    raise UserError("its answers are places in a text, but no column that is learned from is a text.")
-                target = target.located(texts, labels)
-            found[column.name] = target
-        except UserError as error:
-            raise UserError(f"{records.source}, column '{column.name}': {error}") from None
-    return found
-
-
-def _text_columns(records: Records) -> list[str]:
-    return [column.name for column in records.schema.inputs if column.kind == "text"]
-
-
-def _searched(answers: Mapping[str, Any], config: FitConfig) -> str:
-    """The column that answers are places in, "" where none is. Raises UserError for two, and for a pooler."""
-    found = {target.column: name for name, target in answers.items() if target.reads == "tokens"}
-    if len(found) > 1:
-        (one, first), (other, second) = list(found.items())[:2]
-        raise UserError(
-            f"--target: '{first}' stands in the column '{one}' and '{second}' in '{other}'. Fit a model for each."
-        )
-    if found and config.head == "first":
-        raise UserError("--head first: this target's answers are places in a text, which has no pooler. Leave it out.")
-    return next(iter(found), "")
 
 
 def check_choices(config: FitConfig) -> FitConfig:
@@ -320,6 +299,7 @@ def _fit_inputs(
     network: Network | None,
     seed: int,
     searched: str = "",
+    written: Sequence[str] = (),
 ) -> tuple[Inputs, np.ndarray | None]:
     """Every group's `Input`, fitted on training values; and the rows of the base's token table that stay (or None)."""
     kinds = {column.name: column.kind for column in records.schema.inputs}
@@ -341,9 +321,10 @@ def _fit_inputs(
                 base=None if own_base is None else own_base.folder,
                 trim=config.text.trim_vocab,
                 max_tokens=min(config.text.max_tokens or most, most),
-                long=config.text.long,
+                long="truncate" if written else config.text.long,
                 num_pieces=config.text.num_pieces,
                 searched=searched,
+                written=written,
             )
         else:
             said = {name: config.data.column_settings.get(name, {}) for name in columns}

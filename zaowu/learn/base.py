@@ -185,6 +185,9 @@ def begun(
     model.initialise(settings.seed, std=std)
     if base is not None:
         base.load(model, groups, kept)
+        if isinstance(base, Base):
+            for _, head in model.writers().values():
+                head.begin_as(model.trunk)
         give_back()
     if settings.engine.shard and current().world > 1:
         return model

@@ -15,6 +15,7 @@ from zaowu.errors import UserError, shorten
 from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import Evaluation
 from zaowu.inputs import Inputs
+from zaowu.inputs.text.codec import Codec
 from zaowu.model import Model
 from zaowu.records import schema as schemas
 from zaowu.records.records import Schema
@@ -25,8 +26,9 @@ from zaowu.run.save import (
     OUR_TOKENS,
     TOKENS,
     TRUNK,
+    has_trunk_folder,
     in_trunk_folder,
-    is_in_trunk_folder,
+    is_family_of_texts,
     is_of_texts,
     token_facts,
 )
@@ -57,7 +59,8 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     answers = data["targets"]
     if not isinstance(answers, dict) or list(answers) != [column.name for column in schema.targets] or not answers:
         raise UserError(f"{where}, 'targets': expected one for each target column, got {shorten(answers)}.")
-    if isinstance(data["inputs"], dict) and "text" in data["inputs"]:
+    writes = any(column.kind == "text" for column in schema.targets)
+    if writes or (isinstance(data["inputs"], dict) and "text" in data["inputs"]):
         listed(data, "tokenizer.json", "tokenizer_config.json", folder=folder)
     source = Inputs.from_state(data["inputs"], folder, where=f"{where}, 'inputs'")
     _check_columns(schema, source.columns, where=where)
@@ -66,15 +69,18 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
         target, place = answers[column.name], f"{where}, target '{shorten(column.name)}'"
         if not isinstance(target, dict) or target.get("kind") != column.kind:
             raise UserError(f"{place}: expected an object of kind {column.kind}, got {shorten(target)}.")
-        targets[column.name] = load_target(target["kind"], target.get("state"), where=place)
+        found = load_target(target["kind"], target.get("state"), where=place)
+        if found.reads == "states":
+            found = found.equipped(Codec.from_folder(folder) if source.text is None else source.text.codec)
+        targets[column.name] = found
     config = from_plain(ModelConfig, data["model"], where=f"{where}, 'model'")
     if config.head == "first" and not is_of_texts(source, targets):
         raise UserError(f"{where}, 'model': expected head mean for columns of several kinds or answers in a text.")
     _check_searched(source, targets, where=where)
-    as_others = is_in_trunk_folder(source, data["model_type"], where=where)
-    if source.alone is source.text is not None and not as_others:
+    reads_texts = is_family_of_texts(data["model_type"], where=where)
+    if source.alone is source.text is not None and not reads_texts:
         raise UserError(f"{where}, 'model_type': expected one that reads texts, got {shorten(data['model_type'])}.")
-    in_trunk = config.head == "mean" and as_others
+    in_trunk = config.head == "mean" and has_trunk_folder(source, targets, data["model_type"])
     listed(data, *([f"{TRUNK}/model.safetensors"] if in_trunk else []), folder=folder)
     model = _model(folder, data["model_type"], source, targets, config, where=where)
     precisions.use(model, dtype)
@@ -100,6 +106,11 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
         facts={name: value for name, value in data.items() if name not in (*PARTS, "format", "files")},
         folder=folder,
     )
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run, and not a base or a model of others. Raises UserError for a damaged one."""
+    return (folder / MANIFEST).is_file() and opened(folder).get("kind") != BASE_KIND
 
 
 def _check_columns(schema: Schema, columns: Sequence[str], *, where: str) -> None:
@@ -153,7 +164,7 @@ def _model(
     if not is_of_texts(source, targets):
         state: dict[str, Tensor] = {}
         rest = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        if is_in_trunk_folder(source, model_type, where=where):
+        if has_trunk_folder(source, targets, model_type):
             state, path = _published(folder, model_type, source, targets, config, where=where)
             codec = source.text.codec
             held = in_trunk_folder(model, model_type, token_facts(codec.num_pieces, codec.pad_id, model_type))

@@ -61,6 +61,11 @@ RECIPES = {
         many=Recipe((3, 128, 4), 256, 5e-4, 128, 20, norm_place="after"),
     ),
 }
+# Where a text is written: the layers are those of either half.
+PAIR = Recipe((3, 256, 4), 1024, 1e-3, 32, 30, few=4000, few_epochs=60, norm_place="after", init_std=256**-0.5)
+PAIR_SMOOTHING = 0.1
+PAIR_NORM_EPS = 1e-5  # that of published models of this shape
+PAIR_FROM_BASE_LR = 3e-4  # what looks back is fresh and has far to go
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
 PRETRAIN_TOKENS = 20_000_000  # read at least, up to twenty epochs of a small corpus
@@ -69,22 +74,38 @@ EVALUATIONS = 20  # of a pre-training
 WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
 
 
-def recipe(kinds: Collection[str], num_records: int) -> Recipe | None:
-    """The recipe for these modalities from scratch; None where text is among them, which has its own rule."""
+def recipe(kinds: Collection[str], num_records: int, *, writes: bool = False) -> Recipe | None:
+    """The recipe for these modalities from scratch; None where text is among them, which has its own rule.
+
+    writes: the answer is a text.
+    """
+    if writes:
+        return PAIR
     found = None if "text" in kinds else next((RECIPES[kind] for kind in RECIPES if kind in kinds), None)
     return found.many if found is not None and found.many is not None and num_records >= found.few else found
 
 
-def fill(config: TrainConfig, *, num_records: int, from_base: bool, kinds: Collection[str] = ("text",)) -> TrainConfig:
-    """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read."""
-    own = None if from_base else recipe(kinds, num_records)
+def fill(
+    config: TrainConfig,
+    *,
+    num_records: int,
+    from_base: bool,
+    kinds: Collection[str] = ("text",),
+    writes: bool = False,
+) -> TrainConfig:
+    """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read.
+
+    writes: the answer is a text.
+    """
+    own = None if from_base else recipe(kinds, num_records, writes=writes)
     if own is not None:
         epochs = own.few_epochs if num_records < own.few else own.epochs
         batch_size, lr = own.batch_size, own.lr
     elif from_base:
         epochs = 10 if num_records < FEW else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
-        lr = 1e-4
+        lr = PAIR_FROM_BASE_LR if writes else 1e-4
+        epochs *= 2 if writes else 1
     else:
         epochs = 30 if num_records < 4000 else 12
         batch_size = 32
@@ -98,6 +119,9 @@ def fill(config: TrainConfig, *, num_records: int, from_base: bool, kinds: Colle
         batch_size=batch_size,
         lr=config.lr or lr,
         warmup=warmup if config.warmup is None else config.warmup,
+        label_smoothing=(PAIR_SMOOTHING if writes else 0.0)
+        if config.label_smoothing is None
+        else config.label_smoothing,
     )
 
 
@@ -133,17 +157,19 @@ def from_scratch(
     causal: bool = False,
     kinds: Collection[str] = ("text",),
     num_records: int = 0,
+    writes: bool = False,
 ) -> TrunkConfig:
     """The trunk of a named size, for training without a base: BERT's switches or, with `causal`, Llama's.
 
     kinds: the modalities that are read; without text the usual size is that of their recipe for `num_records`.
+    writes: another half of as many layers will write an answer.
 
     SwiGLU has three matrices where others have two; at 8/3 of the width it has as many weights (Shazeer 2020).
     """
     if size not in SIZES:
         raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
     layers, dim, heads = SIZES[size]
-    own = recipe(kinds, num_records)
+    own = recipe(kinds, num_records, writes=writes)
     if own is not None:
         usual = size == TextConfig.size
         layers, dim, heads = own.size if usual else (layers, dim, heads)
@@ -152,6 +178,7 @@ def from_scratch(
             num_layers=layers,
             ffn_dim=own.ffn_dim if usual else 4 * dim,
             norm_place=own.norm_place,
+            norm_eps=PAIR_NORM_EPS if writes else TrunkConfig.norm_eps,
             dropout=own.dropout,
             num_segments=0,
             positions=PositionConfig(kind="learned" if max_positions > 1 else "none", max_positions=max_positions),
