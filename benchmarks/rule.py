@@ -73,7 +73,7 @@ def points(num_rows: int, args: argparse.Namespace) -> list[dict]:
     """The rule's choice, then the grid; the batch size is the rule's, and so is the warm-up for the point's steps."""
 
     def point(config: TrainConfig) -> dict:
-        full = fill(config, num_records=num_rows, from_base=args.base != "none")
+        full = fill(config, num_records=num_rows, from_base=args.base != "none", ahead=args.base != "none")
         assert full.warmup is not None
         return {name: getattr(full, name) for name in ("lr", "epochs", "batch_size")} | {
             "warmup": round(full.warmup, 4)

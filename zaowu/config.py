@@ -96,7 +96,7 @@ class TrainConfig:
     warmup: float | None = None  # share of all steps in which the rate rises
     weight_decay: float = 0.01
     clip: float = 1.0  # bound of the gradient's norm over all weights
-    patience: int = 2  # evaluations without a gain before stopping
+    patience: int = 3  # evaluations without a gain before stopping
     label_smoothing: float | None = None  # None: 0.1 of the pieces of a text that is written, else 0
     layer_decay: float = 1.0  # each layer's rate is this times the one above it
     class_weights: Literal["none", "balanced"] = "none"

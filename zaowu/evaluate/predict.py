@@ -53,8 +53,10 @@ def predict(
         records = [item.record for item in chosen]
         for name, answers in told.items():
             batch.targets[name] = torch.from_numpy(padded_answers([answers[i] for i in records])).to(batch.mask.device)
-        states = model.states(batch)
-        for name, raw in model.outputs(states, batch).items():
+        states = model.states(batch) if pens else None
+        # `forward` where it can be: what is divided among ranks is put together for it alone.
+        found = model(batch) if states is None else model.outputs(states, batch)
+        for name, raw in found.items():
             values = raw.judge().double().cpu().numpy() if name in told else raw.float().cpu().numpy()
             if name not in listed:
                 np.add.at(outputs[name], records, values * shares)
@@ -62,7 +64,7 @@ def predict(
             for item, row in zip(chosen, values, strict=True):
                 if (words := source.text_item(item)) is not None:
                     kept[name][item.record].append(listed[name].reduce(row[: words.length], words.text, words.places))
-        if pens:
+        if states is not None:
             known = [fingerprint(source.features(item)) for item in chosen]
             for name, pen in pens.items():
                 for record, texts in zip(records, pen(states, batch.mask, known), strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zaowu import bases, decode
+from zaowu import bases, decode, targets
 from zaowu.config import FitConfig, ModelConfig, TextConfig, TrainConfig
 from zaowu.errors import UserError
 from zaowu.evaluate.predict import predict
@@ -23,7 +23,6 @@ from zaowu.records.records import Records
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.estimate.machine import give_back
-from zaowu.train.head_start import linear_heads
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
 from zaowu.trunk.transformer.linear import INIT_STD
@@ -96,6 +95,7 @@ class Ready:
     part: Part
     validation: Part | None
     lengths: text.Lengths | None
+    ahead: bool  # heads are fitted to the base's states before the first step
 
     @property
     def num_pieces_before(self) -> int:
@@ -104,14 +104,6 @@ class Ready:
             return 0
         known = None if self.base is None else self.base.facts.get("vocab_size")
         return known or self.source.text.codec.num_pieces
-
-    @property
-    def has_head_start(self) -> bool:
-        """Whether a head is fitted to the base's states before the first step."""
-        if self.base is None or not self.settings.head_start:
-            return False
-        with torch.device("meta"):
-            return bool(linear_heads(self.new_model()))
 
     def new_model(self) -> Model:
         """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
@@ -136,7 +128,7 @@ class Ready:
             self.validation,
             self.settings,
             checkpoint=checkpoint,
-            head_start=self.has_head_start,
+            head_start=self.ahead,
             label=label,
         )
         learned = Learned(
@@ -188,6 +180,8 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     network = _chosen_network(config, modalities)
     tuned = network is not None and any(own.get("frozen") == "no" for own in config.data.column_settings.values())
     writes = all(column.kind == "text" for column in records.schema.targets)
+    pooled = all(targets.find(column.kind, where="fit").reads == "pooled" for column in records.schema.targets)
+    ahead = base is not None and pooled and config.head == "mean" and config.train.head_start
     decode.check(config.write)
     settings = rule.fill(
         config.train,
@@ -195,6 +189,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         from_base=base is not None or tuned,
         kinds=modalities,
         writes=writes,
+        ahead=ahead,
     )
     choose_device(settings.device)
     if settings.threads:
@@ -245,6 +240,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         part=part,
         validation=None if valid is None else _part(source, valid, answers),
         lengths=lengths,
+        ahead=ahead,
     )
 
 

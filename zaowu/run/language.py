@@ -257,7 +257,7 @@ def language_of(run: Run) -> Language:
     if not writers:
         names = ", ".join(run.targets)
         raise UserError(f"{run.folder}: this run answers {names}, and writes no text. Ask it with 'zaowu predict'.")
-    texts: Any = run.source.text
+    texts = run.source.text
     if len(writers) > 1 or texts is None or run.source.alone is not texts or len(texts.columns) > 1:
         raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
     ((target, head),) = writers.values()

@@ -92,17 +92,18 @@ def fill(
     from_base: bool,
     kinds: Collection[str] = ("text",),
     writes: bool = False,
+    ahead: bool = False,
 ) -> TrainConfig:
     """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read.
 
-    writes: the answer is a text.
+    writes: the answer is a text. ahead: all heads are fitted to the base's states before the first step.
     """
     own = None if from_base else recipe(kinds, num_records, writes=writes)
     if own is not None:
         epochs = own.few_epochs if num_records < own.few else own.epochs
         batch_size, lr = own.batch_size, own.lr
     elif from_base:
-        epochs = 10 if num_records < FEW else 5
+        epochs = 10 if num_records < FEW and not ahead else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
         lr = PAIR_FROM_BASE_LR if writes else 1e-4
         epochs *= 2 if writes else 1

@@ -37,16 +37,16 @@ class Point:
 
 
 def best(history: Sequence[Point]) -> Point:
-    """The point whose weights are kept: the earlier one of equals; without validation the last one.
+    """The point whose weights are kept: the last one whose score is within one standard error of the highest.
 
-    A lead of less than one standard error is no lead: there the second number decides. On two hundred validation
-    rows the highest of five scores is often that of an unfinished epoch.
+    On two hundred validation rows the highest of five scores is often that of an unfinished epoch. The loss does not
+    decide there either: it rises with the confidence of a model whose answers still get better. What does is the rate,
+    which falls to zero at the end.
     """
     if not history[-1].rank:
         return history[-1]
     highest = max(history, key=lambda point: point.rank[0])
-    close = [point for point in history if highest.rank[0] - point.rank[0] <= max(highest.noise, point.noise)]
-    return max(close, key=lambda point: (point.rank[1:], point.rank[0], -point.step))
+    return [point for point in history if highest.rank[0] - point.rank[0] <= max(highest.noise, point.noise)][-1]
 
 
 def reason_to_stop(
@@ -100,6 +100,6 @@ def _out_of_patience(history: Sequence[Point], patience: int | None) -> str | No
     # A gain in any of the numbers is one, noise or not: a hard task moves its loss long before its score.
     numbers = zip(*(point.rank for point in history), strict=True)  # each over the evaluations
     highest = [history[max(range(len(own)), key=own.__getitem__)] for own in numbers]
-    gained = max(point.step for point in (best(history), *highest))
+    gained = max(point.step for point in highest)
     since = sum(point.step > gained for point in history)
     return f"no gain on validation in {since} evaluations" if since >= patience else None

@@ -176,8 +176,7 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
     if prepared.test is not None:
         asked = _lengths(ready.source.items(prepared.test.inputs))
     valid = nothing if ready.validation is None else _lengths(ready.validation.items)
-    ahead = ready.has_head_start
-    final = _fitting(ready.settings, lengths, ids, valid=valid, asked=asked, head_start=ahead)
+    final = _fitting(ready.settings, lengths, ids, valid=valid, asked=asked, head_start=ready.ahead)
     if prepared.folds is None:
         return [final]
     found, places = [final], np.unique(prepared.folds)
@@ -191,10 +190,11 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
             from_base=ready.base is not None,
             kinds=ready.source.kinds,
             writes=all(target.reads == "states" for target in ready.targets.values()),
+            ahead=ready.ahead,
         )
         settings = replace(settings, time_limit=limit)
         found.append(
-            _fitting(settings, lengths[~held], ids[~held], valid=nothing, asked=lengths[held], head_start=ahead)
+            _fitting(settings, lengths[~held], ids[~held], valid=nothing, asked=lengths[held], head_start=ready.ahead)
         )
     return found
 
