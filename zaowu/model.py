@@ -24,7 +24,7 @@ class Model(nn.Module):
 
     inputs: column group -> its `Input`; targets: column -> its `Target`. They give this model its first and last
     parts; `heads` stand in the order of the targets. objectives: name -> its `Objective`, beside targets or instead;
-    their heads stand under names of their own, and read the one table of tokens there is.
+    their heads stand under names of their own, and know the embedder of the one group that there is then.
     """
 
     is_sharded = False  # whether this process holds only a part of each weight (`train/parallel`)
@@ -46,8 +46,9 @@ class Model(nn.Module):
         reads = {objective.reads for objective in self.objectives.values()}
         self.pooler = nn.Linear(dim, dim) if config.head == "first" or "first" in reads else None
         self.heads = nn.ModuleList(target.head(dim) for target in targets.values())
-        for objective in self.objectives.values():
-            self.add_module(objective.head_name, objective.head(config.trunk, self.embedders["text"]))  # type: ignore[arg-type]
+        for objective in self.objectives.values():  # beside them there is one group
+            read: Any = next(iter(self.embedders.values()))
+            self.add_module(objective.head_name, objective.head(config.trunk, read))
 
     def states(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
         """The trunk's last states, (B, T, D). seed: of this step's dropout, one or (B,); None means none."""

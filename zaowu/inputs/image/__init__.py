@@ -239,6 +239,11 @@ class Input:
         image = join(features["patches"][int(self.cls) :], self.patch, self.size)
         return {"patches": self.patches(augment(image, chance, flip=self.flip, fill=fill))}
 
+    def moved(self, features: dict[str, np.ndarray], chance: int) -> dict[str, np.ndarray]:
+        """Moved and turned over, and all of it there: for learning without labels."""
+        image = join(features["patches"][int(self.cls) :], self.patch, self.size)
+        return {"patches": self.patches(augment(image, chance, flip=self.flip, fill=None))}
+
     def embedder(self, dim: int) -> ImageEmbedding:
         from zaowu.inputs.image.embedder import ImageEmbedding
 
