@@ -101,7 +101,7 @@ class Model(nn.Module):
         """Sums and counts by target column; the loop divides once, over micro-batches and ranks together."""
         states = self.states(batch, seed=seed)
         losses = {
-            name: self.targets[name].loss(outputs, batch.targets[name], batch.weights * batch.target_mask[name])
+            name: _both([self.targets[name].loss(outputs, *given) for given in _answers(batch, name)])
             for name, outputs in self.outputs(states, batch).items()
         }
         return losses | {name: objective.loss(*given) for name, objective, given in self._given(states, batch)}
@@ -128,10 +128,7 @@ class Model(nn.Module):
     def counts(self, batch: Batch) -> dict[str, float]:
         """The counts that `loss` will have, from the batch alone."""
         everything: dict[str, Target | Objective] = {**self.targets, **self.objectives}
-        return {
-            name: one.count(batch.targets[name], batch.weights * batch.target_mask[name])
-            for name, one in everything.items()
-        }
+        return {name: sum(one.count(*given) for given in _answers(batch, name)) for name, one in everything.items()}
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> dict[str, Tally]:
@@ -178,3 +175,20 @@ class Model(nn.Module):
     @property
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _answers(batch: Batch, name: str) -> list[tuple[Tensor, Tensor]]:
+    """Answers and their weights; of mixed records each one's own, and those of the other by its share."""
+    weights = batch.weights * batch.target_mask[name]
+    if batch.shares is None or name not in batch.others:
+        return [(batch.targets[name], weights)]
+    own, other = batch.shares, 1 - batch.shares
+    return [(batch.targets[name], weights * own), (batch.others[name], weights * other)]
+
+
+def _both(losses: list[LossSum]) -> LossSum:
+    """As one: sums and counts are linear in the weights."""
+    first = losses[0]
+    for loss in losses[1:]:
+        first = LossSum(sum=first.sum + loss.sum, count=first.count + loss.count, weight=first.weight)
+    return first
