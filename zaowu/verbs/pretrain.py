@@ -33,8 +33,7 @@ from zaowu.progress import is_quiet, note, speaking
 from zaowu.records.corpus import Corpus, sample
 from zaowu.report.pretraining import Pretraining, Source
 from zaowu.report.say import language
-from zaowu.run import patches as of_patches
-from zaowu.run.base import Base, save, shape_for_others
+from zaowu.run.base import Base, patches as of_patches, save, shape_for_others
 from zaowu.run.folder import partial, shared_place
 from zaowu.train.checkpoint import Checkpoint, what_decides
 from zaowu.train.estimate import cost
