@@ -200,7 +200,7 @@ class PretrainConfig:
     sources: tuple[str, ...] = ()
     mix: dict[str, float] = field(default_factory=dict)  # source -> how often it is seen in an epoch; 1 if not named
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
-    objective: Literal["mlm+nsp", "mlm", "mlm+sop", "causal"] = "mlm+nsp"
+    objective: Literal["mlm+nsp", "mlm", "mlm+sop", "causal", "masked-patches"] = "mlm+nsp"
     base: str = "none"  # to go on from
     size: str = "small"  # from scratch only
     trim_vocab: Literal["auto", "off"] = "auto"  # of a base

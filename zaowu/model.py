@@ -24,7 +24,7 @@ class Model(nn.Module):
 
     inputs: column group -> its `Input`; targets: column -> its `Target`. They give this model its first and last
     parts; `heads` stand in the order of the targets. objectives: name -> its `Objective`, beside targets or instead;
-    their heads stand under names of their own, and read the one table of tokens there is.
+    their heads stand under names of their own, and know the embedder of the one group that there is then.
     """
 
     is_sharded = False  # whether this process holds only a part of each weight (`train/parallel`)
@@ -50,8 +50,9 @@ class Model(nn.Module):
             target.head(config.trunk, table) if target.reads == "states" else target.head(dim)  # type: ignore[call-arg, arg-type]
             for target in targets.values()
         )
-        for objective in self.objectives.values():
-            self.add_module(objective.head_name, objective.head(config.trunk, self.embedders["text"]))  # type: ignore[arg-type]
+        for objective in self.objectives.values():  # beside them there is one group
+            read: Any = next(iter(self.embedders.values()))
+            self.add_module(objective.head_name, objective.head(config.trunk, read))
 
     def states(self, batch: Batch, *, seed: int | Tensor | None = None) -> Tensor:
         """The trunk's last states, (B, T, D). seed: of this step's dropout, one or (B,); None means none."""
@@ -110,7 +111,7 @@ class Model(nn.Module):
         """Sums and counts by target column; the loop divides once, over micro-batches and ranks together."""
         states = self.states(batch, seed=seed)
         losses = {
-            name: self.targets[name].loss(outputs, batch.targets[name], batch.weights * batch.target_mask[name])
+            name: _both([self.targets[name].loss(outputs, *given) for given in _answers(batch, name)])
             for name, outputs in self.outputs(states, batch, seed=seed).items()
         }
         return losses | {name: objective.loss(*given) for name, objective, given in self._given(states, batch)}
@@ -142,10 +143,7 @@ class Model(nn.Module):
     def counts(self, batch: Batch) -> dict[str, float]:
         """The counts that `loss` will have, from the batch alone."""
         everything: dict[str, Target | Objective] = {**self.targets, **self.objectives}
-        return {
-            name: one.count(batch.targets[name], batch.weights * batch.target_mask[name])
-            for name, one in everything.items()
-        }
+        return {name: sum(one.count(*given) for given in _answers(batch, name)) for name, one in everything.items()}
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> dict[str, Tally]:
@@ -192,3 +190,20 @@ class Model(nn.Module):
     @property
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _answers(batch: Batch, name: str) -> list[tuple[Tensor, Tensor]]:
+    """Answers and their weights; of mixed records each one's own, and those of the other by its share."""
+    weights = batch.weights * batch.target_mask[name]
+    if batch.shares is None or name not in batch.others:
+        return [(batch.targets[name], weights)]
+    own, other = batch.shares, 1 - batch.shares
+    return [(batch.targets[name], weights * own), (batch.others[name], weights * other)]
+
+
+def _both(losses: list[LossSum]) -> LossSum:
+    """As one: sums and counts are linear in the weights."""
+    first = losses[0]
+    for loss in losses[1:]:
+        first = LossSum(sum=first.sum + loss.sum, count=first.count + loss.count, weight=first.weight)
+    return first

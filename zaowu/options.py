@@ -258,6 +258,16 @@ def without_effect(config: PretrainConfig) -> list[str]:
         found.append("--whole-word has no effect with --objective causal, which hides nothing.")
     if config.corpus.memory_mb != usual.corpus.memory_mb and not config.corpus.near_duplicates:
         found.append("--memory has no effect without --near-duplicates.")
+    if config.objective == "masked-patches":
+        idle = {
+            "--length": config.length != usual.length,
+            "--pieces": config.corpus.pieces != usual.corpus.pieces,
+            "--vocab-size": config.corpus.num_pieces is not None,
+            "--mix": bool(config.mix),
+            "--whole-word": config.corpus.whole_word,
+            "--near-duplicates": config.corpus.near_duplicates,
+        }
+        found += [f"{flag} has no effect with --objective masked-patches." for flag, given in idle.items() if given]
     if config.train.schedule.reach is not None and not config.corpus.held_out:
         found.append("--set reach has no effect where nothing is held out.")
     return found

@@ -13,7 +13,7 @@ from zaowu.config import AttentionConfig, ModelConfig, PositionConfig, TrunkConf
 from zaowu.errors import UserError
 from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.model import Model
-from zaowu.objectives import CHOICES, Pieces, Recipe, Tally, make, parse
+from zaowu.objectives import CHOICES, PATCHES, Pieces, Recipe, Tally, make, parse
 from zaowu.targets.category import Category
 from zaowu.train.corpus import CorpusFeed
 from zaowu.trunk import precision
@@ -42,13 +42,13 @@ def made(text, *, targets=None, **how):
 
 
 def test_all_that_can_be_asked_for_are_files():
-    asked = {name for text in CHOICES for name in parse(text)}
+    asked = {name for text in (*CHOICES, PATCHES) for name in parse(text)}
     assert asked == set(objectives.kinds())
 
 
 @pytest.mark.parametrize("text", ["nsp", "mlm+causal", "", "mlm+", "masked"])
 def test_what_cannot_be_learned_is_refused(text):
-    with pytest.raises(UserError, match=r"--objective: expected mlm\+nsp, mlm, mlm\+sop or causal"):
+    with pytest.raises(UserError, match=r"--objective: expected mlm\+nsp, mlm, mlm\+sop, causal or masked-patches"):
         parse(text)
 
 
@@ -56,8 +56,8 @@ def test_what_cannot_be_learned_is_refused(text):
 def test_its_name_is_its_files(name):
     kind = objectives.find(name, where="test")
     assert kind.name == name and set(kind.primary) <= set(kind.metrics)
-    assert set(kind(Recipe(pieces=PIECES)).score(Tally(2.0, 1.0, 4.0))) == set(kind.metrics)
-    assert kind(Recipe(pieces=PIECES)).score(Tally(2.0, 1.0, 4.0))["accuracy"] == 0.25
+    scores = kind(Recipe(pieces=PIECES)).score(Tally(2.0, 1.0, 4.0))
+    assert set(scores) == set(kind.metrics) and scores["loss"] == 0.5 and scores.get("accuracy", 0.25) == 0.25
 
 
 @pytest.mark.parametrize("text", CHOICES)

@@ -27,6 +27,8 @@ class Batch:
     targets: name -> (B, ...). target_mask: name -> (B,), True where the record has that answer.
     weights: (B,) of the loss. ids, groups: (B,) uint64, as in `Records`. index: (B,) place in the source.
     coins: (B,) int64, dropout's seed of each row. by_token: targets that have an answer for every token, (B, T).
+    others: name -> (B, ...), answers of the record that is mixed into each (mix-up); shares: (B,) what is left of its
+    own, or None where nothing is mixed.
     places: (B, T) or None: where each token stands among the (B, T1 + T2 + ...) of the groups side by side, each padded
     by itself; None with one group.
     """
@@ -45,6 +47,8 @@ class Batch:
     coins: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     places: Tensor | None = None
     by_token: frozenset[str] = frozenset()
+    others: dict[str, Tensor] = field(default_factory=dict)
+    shares: Tensor | None = None
 
     def part(self, rows: slice) -> Batch:
         """Some of its rows as a batch of their own, without the padding that none of them needs.
@@ -74,6 +78,8 @@ class Batch:
             index=self.index[rows],
             coins=self.coins[rows],
             places=None if self.places is None else self.places[rows, :width],
+            others={name: target[rows] for name, target in self.others.items()},
+            shares=None if self.shares is None else self.shares[rows],
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -92,6 +98,8 @@ class Batch:
             weights=self.weights.to(device),
             coins=self.coins.to(device),
             places=None if self.places is None else self.places.to(device),
+            others=_move(self.others, device),
+            shares=None if self.shares is None else self.shares.to(device),
         )
 
 

@@ -32,8 +32,12 @@ from zaowu.cli.show import print_json, print_table
 
 TEXT = "Text"
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Files or folders of text, .jsonl, .parquet.")]
-Objective = Annotated[str, typer.Option(help="mlm+nsp, mlm, mlm+sop or causal.", rich_help_panel=MODEL)]
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE", help="Files or folders of text, .jsonl, .parquet; of images or sounds.")
+]
+Objective = Annotated[
+    str, typer.Option(help="mlm+nsp, mlm, mlm+sop, causal; masked-patches of images, sounds.", rich_help_panel=MODEL)
+]
 Base = Annotated[
     str, typer.Option(help="To go on from: a name of 'zaowu bases', a folder, or none.", rich_help_panel=MODEL)
 ]
@@ -99,7 +103,7 @@ def pretrain(
     threads: Threads = None,
     lang: Lang = None,
 ) -> None:
-    """Raw text -> a base of your own: a Transformer that 'zaowu fit --base' goes on from."""
+    """Raw text, images or sounds -> a base of your own: a Transformer that 'zaowu fit --base' goes on from."""
     from zaowu.verbs.pretrain import pretrain as verb
 
     found = verb(

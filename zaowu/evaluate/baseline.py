@@ -7,7 +7,7 @@ They learn from training rows and are tuned on validation rows, or within traini
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from zaowu.evaluate.boosting import BOOSTING, Boosted, fit_boosted
 from zaowu.evaluate.cheap import CheapFeatures, Values, take
 from zaowu.evaluate.finder import Finder
 from zaowu.evaluate.linear import Linear, Trial, best_scale, choose_linear, fit_linear
+from zaowu.inputs import find, kind_of
 from zaowu.inputs.table.baseline import TreeFeatures
 from zaowu.inputs.text.tfidf import MAX_CHARACTERS as LONGEST
 from zaowu.progress import note
@@ -228,7 +229,7 @@ def fit_baselines(
     answers = {name: target.features(labels[name]) for name, target in goals.items()}
     known = np.stack([answered(own) for own in answers.values()])  # (targets, N)
     assert known.any(axis=1).all(), "a target has no answer that it knows"
-    rows = _thinned(np.flatnonzero(known.any(axis=0)), texts, seed=seed)
+    rows = _thinned(np.flatnonzero(known.any(axis=0)), texts, groups, seed=seed)
     num_outputs = sum(target.num_outputs for target in goals.values())
     fit = partial(_fit_features, groups=groups, kinds=kinds or {})
     chosen_inputs = take(inputs, rows)
@@ -311,15 +312,18 @@ def _fit_features(
     return CheapFeatures.fit(inputs, groups, max_features=most, kinds=kinds)
 
 
-def _thinned(rows: np.ndarray, inputs: Values, *, seed: int) -> np.ndarray:
-    """As many of `rows`, in their order, as the linear model can take."""
+def _thinned(rows: np.ndarray, inputs: Values, groups: Iterable[str], *, seed: int) -> np.ndarray:
+    """As many of `rows`, in their order, as the linear model can take; dense features take memory for each."""
     total = sum(min(len(text), LONGEST) for texts in inputs.values() for text in texts)
-    most = MAX_ROWS
+    own = [find(kind_of(group), where="baseline").BaselineFeatures for group in groups]
+    most = min([MAX_ROWS, *(features.max_rows for features in own if hasattr(features, "max_rows"))])
     if total > MAX_CHARACTERS:
         most = min(most, max(1000, len(rows) * MAX_CHARACTERS // total))
     if len(rows) <= most:
         return rows
-    note(f"Linear baseline: fitted on {most:,} of {len(rows):,} training rows, drawn by chance, to save time.")
+    note(
+        f"Linear baseline: fitted on {most:,} of {len(rows):,} training rows, drawn by chance, to save time and memory."
+    )
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 

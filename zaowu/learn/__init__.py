@@ -206,6 +206,11 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         searched=searched(answers, config),
         written=to_write(answers, records),
     )
+    mixing = [own.columns[0] for own in source.groups.values() if getattr(own, "mixes", False)]
+    if mixing and source.alone is None:
+        raise UserError(
+            f"--column {mixing[0]}:mixup: mixes whole records, so this must be the only column. Leave it out."
+        )
     if kept is not None:
         give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
     most = max(DEFAULT_TOKENS, source.max_place) if source.text else source.max_place

@@ -65,10 +65,13 @@ class Base:
         table to take.
         """
         family = families.find(self.model_type)
-        rows = self._rows(groups, kept) if self.modality == "text" else None
+        rows: np.ndarray | None = None
+        heads: tuple[str, ...] = ()
+        if self.modality == "text":
+            rows, heads = self._rows(groups, kept), tuple(model.objectives)
         state = families.load_tensors(
             self.folder / "model.safetensors",
-            family.names(self.trunk, self.facts, heads=tuple(model.objectives)),
+            family.names(self.trunk, self.facts, heads=heads),
             config=self.trunk,
             facts=self.facts,
             rows=rows,

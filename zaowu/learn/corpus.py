@@ -92,8 +92,15 @@ def check_base(config: PretrainConfig) -> Base | None:
 def open_corpus(config: PretrainConfig) -> tuple[PretrainConfig, Base | None, Corpus]:
     """The config with the base's revision pinned, the base, and the corpus, of which nothing is read yet.
 
+    Raises UserError for an objective that is none of texts.
+
     Raises UserError as `check_base`, and for a source that is not there.
     """
+    if config.objective == objectives.PATCHES:
+        raise UserError(
+            f"--objective {config.objective}: learns from images and recordings, for which there is no estimate, no "
+            "--part and no --shards. Leave these out."
+        )
     corpus = documents([(source, config.mix.get(source, 1.0)) for source in config.sources], config.corpus)
     base = check_base(config)
     if base is not None:

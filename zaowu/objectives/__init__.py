@@ -3,6 +3,8 @@
 An objective is a module of this folder whose class has the file's name without underscores, each word with a capital:
 next_sentence.NextSentence. `Objective` says what the class offers.
 
+That of images and sounds, `masked_patches`, is given patches and makes no rows.
+
 The way of a batch: `layout` picks the objective that lays out rows -> its `plan` for a shard and an epoch, then its
 `rows` for a batch -> every objective's `answers`, in turn -> the model, with every objective's `head` -> `loss`.
 """
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Objective", "Pieces", "Plan", "Recipe", "Rows", "Tally", "find", "kinds", "layout", "make", "parse"]
 
 SHORT = {"mlm": "masked", "nsp": "next_sentence", "sop": "sentence_order", "causal": "causal"}
-CHOICES = ("mlm+nsp", "mlm", "mlm+sop", "causal")
+CHOICES = ("mlm+nsp", "mlm", "mlm+sop", "causal")  # of texts
+PATCHES = "masked-patches"  # of images and sounds
 MIN_LENGTH = 8
 
 
@@ -175,8 +178,10 @@ def kinds() -> list[str]:
 
 def parse(text: str) -> tuple[str, ...]:
     """`mlm+nsp` -> ("masked", "next_sentence"). Raises UserError for what cannot be learned together."""
+    if text == PATCHES:
+        return ("masked_patches",)
     if text not in CHOICES:
-        raise UserError(f"--objective: expected {', '.join(CHOICES[:-1])} or {CHOICES[-1]}, got '{text}'.")
+        raise UserError(f"--objective: expected {', '.join(CHOICES)} or {PATCHES}, got '{text}'.")
     return tuple(SHORT[part] for part in text.split("+"))
 
 

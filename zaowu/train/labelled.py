@@ -22,6 +22,8 @@ from zaowu.train.feed import Judged
 from zaowu.train.head_start import fit_heads, linear_heads
 from zaowu.train.parallel import ALONE, Ranks, current
 
+ALPHA = 0.2  # of the distribution of shares in mix-up: most are near 0 or 1
+MIX = 0x4D1C5
 NAMED = 8  # records of a batch that are named in a sentence
 
 
@@ -89,11 +91,12 @@ class LabelledFeed:
         records = self.records[index]
         answers = {name: own[records] for name, own in self.answers.items()}
         chances = chance(self.ids[index], seed=self.seed, epoch=epoch)
+        rows = [
+            self.source.features(self.part.items[i], chance=own) for i, own in zip(index, chances.tolist(), strict=True)
+        ]
+        mixed = self._mixed(rows, chances)
         batch = collate(
-            [
-                self.source.features(self.part.items[i], chance=own)
-                for i, own in zip(index, chances.tolist(), strict=True)
-            ],
+            rows,
             self.source.specs,
             numbered=self.source.numbered,
             targets=answers,
@@ -102,6 +105,11 @@ class LabelledFeed:
             index=records,
         )
         batch.coins = torch.from_numpy(chances.view(np.int64))
+        if mixed is not None:
+            others, shares = mixed
+            batch.others = {name: torch.from_numpy(own[self.records[others]]) for name, own in self.answers.items()}
+            known = np.all([answered(own[self.records[others]]) for own in self.answers.values()], axis=0)
+            batch.shares = torch.from_numpy(np.where(known, shares, 1).astype(np.float32))
         for name, each in self.by_token.items():
             padded = padded_answers([each[i] for i in index], width=batch.mask.shape[1])
             batch.targets[name] = torch.from_numpy(padded)
@@ -112,6 +120,25 @@ class LabelledFeed:
             batch.target_mask[name] = torch.from_numpy((padded >= 0).any(axis=1))
         batch.by_token = frozenset(self.by_token)
         return batch
+
+    def _mixed(self, rows: list[Any], chances: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mix-up (Zhang et al. 2018): each row becomes a mixture with another item, drawn from all by its own chance.
+
+        Returns which items were mixed in, and the shares that are left of the rows. None where the column does not ask
+        for it.
+        """
+        own = self.source.alone
+        if own is None or not getattr(own, "mixes", False):
+            return None
+        draws = [np.random.Generator(np.random.Philox(chance ^ MIX)) for chance in chances.tolist()]
+        others = np.array([draw.integers(len(self.part.items)) for draw in draws])
+        shares = np.array([draw.beta(ALPHA, ALPHA) for draw in draws])
+        shares = np.maximum(shares, 1 - shares)
+        (name,) = self.source.groups
+        for row, other, share, draw in zip(rows, others, shares, draws, strict=True):
+            second = self.source.features(self.part.items[other], chance=int(draw.integers(2**63)))
+            row[name] = own.mix(row[name], second[name], float(share))
+        return others, shares
 
     def named(self, epoch: int, number: int) -> str:
         records = np.unique(self.records[self.batches(epoch)[number]])[:NAMED]

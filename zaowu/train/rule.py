@@ -69,6 +69,7 @@ PAIR_FROM_BASE_LR = 3e-4  # what looks back is fresh and has far to go
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
 PRETRAIN_TOKENS = 20_000_000  # read at least, up to twenty epochs of a small corpus
+PATCH_ITEMS, PATCH_EPOCHS = 1_200_000, 200  # images or windows read at least, up to so many epochs of a small set
 PRETRAIN_WARMUP = 0.06
 EVALUATIONS = 20  # of a pre-training
 WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
@@ -148,6 +149,24 @@ def fill_pretraining(config: TrainConfig, *, epoch_tokens: float, length: int, f
         lr=config.lr or (1e-4 if from_base else 1e-3),
         warmup=PRETRAIN_WARMUP if config.warmup is None else config.warmup,
         schedule=replace(limits, evaluate_steps=every),
+    )
+
+
+def fill_patches(config: TrainConfig, *, num_items: int, from_base: bool) -> TrainConfig:
+    """The same for pre-training on images or recordings, where the loss falls for hundreds of epochs of a small set."""
+    limits = config.schedule
+    epochs = config.epochs
+    if epochs is None and limits.steps is None and limits.tokens is None:
+        epochs = max(1, min(PATCH_EPOCHS, math.ceil(PATCH_ITEMS / num_items)))
+    batch_size = config.batch_size or (32 if num_items < 4000 else 128)
+    steps = min(limits.steps or math.inf, (epochs or 1) * math.ceil(num_items / batch_size))
+    return replace(
+        config,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=config.lr or (2e-4 if from_base else 1e-3),
+        warmup=PRETRAIN_WARMUP if config.warmup is None else config.warmup,
+        schedule=replace(limits, evaluate_steps=limits.evaluate_steps or max(1, math.ceil(steps / EVALUATIONS))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from zaowu.batching.shards import Shards, begin_shards, build, leave_nothing, re
 from zaowu.config import PretrainConfig
 from zaowu.errors import Stopped, UserError
 from zaowu.evaluate.filled import GAP
+from zaowu.learn import patches
 from zaowu.learn.corpus import (
     Pretrained,
     Tokens,
@@ -25,12 +27,13 @@ from zaowu.learn.corpus import (
     tokens_beside,
 )
 from zaowu.learn.fill import filled
+from zaowu.objectives import PATCHES
 from zaowu.options import pretrain_choices, pretrain_words, share_of, without_effect
 from zaowu.progress import is_quiet, note, speaking
 from zaowu.records.corpus import Corpus, sample
 from zaowu.report.pretraining import Pretraining, Source
 from zaowu.report.say import language
-from zaowu.run.base import Base, save, shape_for_others
+from zaowu.run.base import Base, patches as of_patches, save, shape_for_others
 from zaowu.run.folder import partial, shared_place
 from zaowu.train.checkpoint import Checkpoint, what_decides
 from zaowu.train.estimate import cost
@@ -79,10 +82,11 @@ def pretrain(
     """Reads, cleans and tokenises a corpus once, trains on it, writes the base and its report.
 
     sources: files, folders or URLs of .txt, .md, .jsonl, .parquet, .html, also packed with gzip. objective: mlm+nsp,
-    mlm, mlm+sop or causal. base: what is gone on from; none = from scratch, with pieces learned from the corpus.
-    mix: source -> how often it is seen in an epoch. shards: the folder of the tokenised corpus, which then stays;
-    part: "i/n" only tokenises that part of it, and returns None until all parts are done. batch_size: rows of
-    `length` tokens in one step. Whichever limit comes first ends the training: epochs, steps, tokens, time_limit
+    mlm, mlm+sop or causal; masked-patches learns from folders of images or of recordings, or from tables with a column
+    of them, and a batch is then so many of these. base: what is gone on from; none = from scratch, with pieces learned
+    from the corpus. mix: source -> how often it is seen in an epoch. shards: the folder of the tokenised corpus, which
+    then stays; part: "i/n" only tokenises that part of it, and returns None until all parts are done. batch_size: rows
+    of `length` tokens in one step. Whichever limit comes first ends the training: epochs, steps, tokens, time_limit
     ("90s", "20m", "2h"), or no gain. settings: rare ones, by name or as "name=value"
     (`options.RARE_OF_PRETRAINING` lists them). The other parameters are those of `fit`.
     Raises UserError for any input that cannot be used; nothing already written is lost.
@@ -101,8 +105,12 @@ def pretrain(
             with _stoppable(Path(shards), shards, Path(shards)):
                 _tokenised(config, found, corpus, Path(shards), share)
             return None
+        if config.objective == PATCHES and shards is not None:
+            open_corpus(config)  # says why not
         name = Path(config.sources[0]).absolute().stem
         folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
+        if config.objective == PATCHES:
+            return _pretrain_patches(config, folder, resume=resume, lang=words)
         return _pretrain(config, folder, shards, resume=resume, lang=words)
 
 
@@ -159,6 +167,39 @@ def _pretrain(
                 remove_shards(place_of_shards)
             except UserError as error:  # the base is made, whatever somebody put there meanwhile
                 note(str(error))
+    return base_made
+
+
+def _pretrain_patches(config: PretrainConfig, folder: Path, *, resume: bool, lang: str) -> Base | None:
+    """The same from images or recordings, which are read from where they lie."""
+    base = patches.check_base(config)
+    config = patches.pinned(config, base)
+    for sentence in without_effect(config):
+        note(sentence)
+    media, ranks = patches.read_media(config), current()
+    for problem in media.problems[:5]:
+        note(f"Left out: {problem}.")
+    note(f"{len(media.values) - media.held_out.sum():,} of kind {media.kind} to learn from, "
+         f"{media.held_out.sum():,} held out; {media.duplicates:,} copies and {len(media.problems):,} that cannot be "
+         "read are left out.")  # fmt: skip
+    choices = {name: getattr(config, name) for name in ("objective", "base", "size")}
+    identity = {"records": hashlib.sha256(media.ids.tobytes()).hexdigest(), **choices, **what_decides(config.train)}
+    checkpoint = Checkpoint(partial(folder), keep=config.train.keep, identity=identity)
+    if ranks.is_first and resume:
+        checkpoint.bring_back(Checkpoint(folder))
+    elif ranks.is_first:
+        checkpoint.remove()
+    ranks.wait()
+    try:
+        made = patches.make_ready(media, config, base).learn(checkpoint=checkpoint)
+    except (KeyboardInterrupt, Stopped):
+        how = " and --resume" if Checkpoint(partial(folder)).exists else " again"
+        raise Stopped(f"Stopped; what is done so far is kept. Go on with the same command{how}.") from None
+    if not ranks.is_first:
+        return None
+    base_made = of_patches.save(made, of_patches.content_of(made, media, config, folder), config, folder, lang=lang)
+    if not base_made.stopped:
+        Checkpoint(folder).remove()
     return base_made
 
 

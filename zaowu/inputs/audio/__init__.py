@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ENDINGS", "SETTINGS", "BaselineFeatures", "Input", "begins", "clean", "guess"]
 
 KIND = "audio"
-SETTINGS: dict[str, tuple[str, ...]] = {"window_s": (), "frames": ("2", "4")}
+SETTINGS: dict[str, tuple[str, ...]] = {"window_s": (), "frames": ("2", "4"), "mixup": ("yes", "no")}
 WINDOW_S, MAX_WINDOW_S = 10, 600  # seconds that are one item
 FRAMES, BASE_FRAMES = 4, 2  # of 10 ms that become one token; in Whisper's stem
 MAX_MELS = 1024
@@ -63,8 +63,11 @@ class Input:
     """One column of recordings, each a row of tokens; a token is `frames` frames of a log-mel spectrogram.
 
     mean, deviation: of each mel in training; features are standardised by them. A base has its own scale: 0 and 1.
-    window_s: a longer recording becomes several items of at most this length.
+    window_s: a longer recording becomes several items of at most this length. mixes: training mixes recordings, two
+    and two.
     """
+
+    mixes = False
 
     kind = KIND
     numbered = True
@@ -112,6 +115,7 @@ class Input:
             raise UserError(f"--column {name}:window_s: expected 1 to {longest} seconds, got {window_s}.")
         num_mels = NUM_MELS if base is None else base["num_mels"]
         made = cls(columns, mean=[0.0] * num_mels, deviation=[1.0] * num_mels, window_s=window_s, frames=frames)
+        made.mixes = given.get("mixup") == "yes"
         if base is None:
             made.mean, made.deviation = made._statistics(values[0])
         return made
@@ -170,6 +174,13 @@ class Input:
         frames = features["frames"]
         changed = augmented(frames.reshape(-1, self.num_mels), chance, gain=GAIN / self.deviation)
         return {"frames": changed.reshape(frames.shape)}
+
+    def mix(self, features: dict[str, np.ndarray], other: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
+        """share of one spectrogram over the rest of another, from the beginning of both; it keeps its length."""
+        mixed = np.float32(share) * features["frames"]
+        length = min(len(mixed), len(other["frames"]))
+        mixed[:length] += np.float32(1 - share) * other["frames"][:length]
+        return {"frames": mixed}
 
     def embedder(self, dim: int) -> Stem:
         from zaowu.inputs.audio.embedder import Stem

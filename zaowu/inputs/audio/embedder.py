@@ -19,6 +19,7 @@ class Stem(nn.Module):
 
     def __init__(self, num_mels: int, dim: int, *, frames: int) -> None:
         super().__init__()
+        self.patch_dim = frames * num_mels  # values that become one token
         self.conv1 = nn.Conv1d(num_mels, dim, 3, padding=1)
         self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
         self.conv3 = nn.Conv1d(dim, dim, 3, stride=2, padding=1) if frames == 4 else None

@@ -44,6 +44,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "stem": ("conv", "patch"),
     "flip": ("auto", "yes", "no"),
     "size": (),
+    "mixup": ("yes", "no"),
     "frozen": ("yes", "no"),  # of a network that is put before the trunk
 }
 LEAST_PLACES = 4  # a side, of such a network's feature map
@@ -62,8 +63,10 @@ class Input:
     size: (height, width) in pixels, whole numbers of `patch`. channels: 1 (grey) or 3. mean, std: (C,) of the
     training pixels as shares of 255. levels: which values are black and white in images of more than 8 bits.
     cls: as in ViT, a token without pixels stands first and places are learned. network: the config of a ResNet before
-    the trunk, with the stem "resnet"; frozen: it does not learn.
+    the trunk, with the stem "resnet"; frozen: it does not learn. mixes: training mixes images, two and two.
     """
+
+    mixes = False
 
     kind: ClassVar[str] = KIND
     numbered: ClassVar[bool] = False
@@ -137,6 +140,7 @@ class Input:
             stem=chosen.get("stem", "conv"),
             flip=flip == "yes" or (flip == "auto" and channels == 3 and min(size) >= FLIP_FROM),
         )
+        made.mixes = chosen.get("mixup") == "yes"
         if base is None:
             return made
         shape = {key: base[key] for key in ("patch", "channels", "mean", "std")}
@@ -174,7 +178,7 @@ class Input:
             flip=self.flip,
             network=network,
             frozen=frozen,
-        )
+        )._mixing(self)
 
     def for_base(
         self, *, size: tuple[int, int], patch: int, channels: int, mean: Sequence[float], std: Sequence[float]
@@ -191,7 +195,12 @@ class Input:
             stem="patch",
             flip=self.flip,
             cls=True,
-        )
+        )._mixing(self)
+
+    def _mixing(self, other: Input) -> Input:
+        """Itself, which mixes as the other does."""
+        self.mixes = other.mixes
+        return self
 
     def fitted(self, weights: Mapping[str, Tensor], facts: Mapping[str, int]) -> dict[str, Tensor]:
         """A base's embedder at this column's resolution. facts: the base's height, width and patch."""
@@ -238,6 +247,16 @@ class Input:
         fill = np.round(np.array(self.mean) * 255).astype(np.uint8)
         image = join(features["patches"][int(self.cls) :], self.patch, self.size)
         return {"patches": self.patches(augment(image, chance, flip=self.flip, fill=fill))}
+
+    def mix(self, features: dict[str, np.ndarray], other: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
+        """share of one image over the rest of another."""
+        one, two = (np.float32(part) * own["patches"] for part, own in ((share, features), (1 - share, other)))
+        return {"patches": (one + two + np.float32(0.5)).astype(np.uint8)}
+
+    def moved(self, features: dict[str, np.ndarray], chance: int) -> dict[str, np.ndarray]:
+        """Moved and turned over, and all of it there: for learning without labels."""
+        image = join(features["patches"][int(self.cls) :], self.patch, self.size)
+        return {"patches": self.patches(augment(image, chance, flip=self.flip, fill=None))}
 
     def embedder(self, dim: int) -> ImageEmbedding:
         from zaowu.inputs.image.embedder import ImageEmbedding

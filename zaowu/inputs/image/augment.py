@@ -32,8 +32,8 @@ def join(patches: np.ndarray, patch: int, size: tuple[int, int]) -> np.ndarray:
     return grid.transpose(0, 3, 1, 4, 2).reshape(*size, -1)
 
 
-def augment(image: np.ndarray, chance: int, *, flip: bool, fill: np.ndarray) -> np.ndarray:
-    """(H, W, C) uint8 -> a new one. chance: 64 bits. fill: (C,) uint8, what hides."""
+def augment(image: np.ndarray, chance: int, *, flip: bool, fill: np.ndarray | None) -> np.ndarray:
+    """(H, W, C) uint8 -> a new one. chance: 64 bits. fill: (C,) uint8, what hides; None: moved and turned over only."""
     height, width, _ = image.shape
     draws = (mixed(np.uint64(chance) + DRAWS) >> np.uint64(11)) * 2.0**-53  # each in [0, 1)
     rows = _moved(height, draws[0], draws[1])
@@ -41,6 +41,8 @@ def augment(image: np.ndarray, chance: int, *, flip: bool, fill: np.ndarray) -> 
     if flip and draws[3] < 0.5:
         columns = columns[::-1]
     moved = image[rows[:, None], columns]
+    if fill is None:
+        return moved
     contrast = 1 + LIGHT * (2 * draws[4] - 1)
     shift = 255 * LIGHT / 2 * (2 * draws[5] - 1) + (1 - contrast) * float(fill.mean())
     table = np.clip(VALUES * np.float32(contrast) + np.float32(shift + 0.5), 0, 255).astype(np.uint8)

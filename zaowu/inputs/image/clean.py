@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SAMPLE = 5000
+PORTION = 1024  # values that are opened together
 MOST = 0.95  # of the values that are there must look like an image
 LEAST_SIDE, MOST_RATIO = 8, 2  # of nested lists; a few channels of a long series are no picture
 ADDRESS = r"(?i)^[a-z][a-z0-9+.-]+://"
@@ -89,12 +89,18 @@ def clean(values: pl.Series, folder: Path | None) -> Cleaned:
     import polars as pl
 
     text = values.dtype == pl.String
-    raw: Iterable[Any] = values.to_list()
+    raw: list[Any] = values.to_list()
+    kept: list[str | bytes | None] = []
+    digests: list[str | None] = []
+    problems: dict[int, str] = {}
     with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
-        found = list(pool.map(lambda value: _one(value, folder), raw))
-    kept = pl.Series(values.name, [value for value, _, _ in found], dtype=pl.String if text else pl.Binary)
-    problems = {row: f"expected an image, got {problem}" for row, (_, _, problem) in enumerate(found) if problem}
-    return Cleaned(kept, [digest for _, digest, _ in found], problems)
+        for start in range(0, len(raw), PORTION):  # what waits in a pool takes memory for each value
+            for value, digest, problem in pool.map(lambda own: _one(own, folder), raw[start : start + PORTION]):
+                if problem:
+                    problems[len(kept)] = f"expected an image, got {problem}"
+                kept.append(value)
+                digests.append(digest)
+    return Cleaned(pl.Series(values.name, kept, dtype=pl.String if text else pl.Binary), digests, problems)
 
 
 def _one(value: Any, folder: Path | None) -> tuple[str | bytes | None, str | None, str]:

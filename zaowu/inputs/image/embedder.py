@@ -29,6 +29,8 @@ LEAST_WIDTH, WIDTH = 32, 128  # channels: the last convolution has the most, eac
 class ImageEmbedding(nn.Module):
     """patches (B, T, P) uint8 -> (B, T, D). P = C p p values, channel by channel; T = the grid's places, row by row.
 
+    places: (B, S) where only some patches are given, with the stem "patch": which of the T tokens they are.
+
     mean, std: (C,) of the pixels as shares of 255. stem: "patch", "conv" or "resnet"; for "conv" p is a power of two.
     network, frozen: for "resnet": its config, and whether it keeps its weights.
     cls: as in ViT: the first of the T tokens is a learned one (what stands in its patch is not looked at), and
@@ -80,7 +82,12 @@ class ImageEmbedding(nn.Module):
                 self.cls.normal_(0.0, 0.02, generator=generator)
                 self.positions.normal_(0.0, 0.02, generator=generator)
 
-    def forward(self, patches: Tensor) -> Tensor:
+    @property
+    def patch_dim(self) -> int:
+        """Values of a patch."""
+        return self.channels * self.patch**2
+
+    def forward(self, patches: Tensor, places: Tensor | None = None) -> Tensor:
         blank = 0 if self.cls is None else 1
         pixels = patches[:, blank:].unflatten(2, (self.channels, -1)).float()  # (B, T, C, p p)
         pixels = (pixels - self.mean) / self.std
@@ -89,7 +96,7 @@ class ImageEmbedding(nn.Module):
         x = F.linear(pixels.flatten(2), self.projection.weight.flatten(1), self.projection.bias)  # (B, T, D)
         if self.cls is not None:
             x = torch.cat((self.cls.expand(len(x), 1, -1), x), 1)
-        return x + self.positions
+        return x + (self.positions if places is None else self.positions[0][places])
 
     def fold(self, pixels: Tensor) -> Tensor:
         """(B, T, C, p p) -> (B, C, height, width)."""

@@ -32,6 +32,7 @@ class HogFeatures:
     """
 
     name: ClassVar[str] = "HOG and a small image"
+    max_rows: ClassVar[int] = 20_000  # to fit on: each takes some 80 kB while a linear model is fitted
 
     def __init__(
         self, *, side: int, colour: bool, levels: tuple[float, float] | None, center: np.ndarray, hog: bool = True

@@ -102,4 +102,14 @@ WORDS = {
     "use.fit": "用自己带标签的数据来训练：",
     "use.transformers": "transformers 的这些类可以打开这个文件夹：",
     "use.closed": "transformers 的类打不开这个文件夹：{why}。",
+    # Of images and recordings
+    "held.records": "留出的 {n} 条记录",
+    "doing.masked_patches": "学会了补全被遮住的小块（掩码自编码，MAE）。",
+    "title.corpus.records": "用了哪些数据",
+    "shape.patches": "一次能读的小块数",
+    "read.corpus.records": "请在这里核对：文件是否都读进来了。留出的记录没有用来训练，"
+    "下面标有“留出”的数字都是在它们上面测得的。",
+    "corpus.records": "图像或录音（条）",
+    "corpus.copies": "去掉的重复记录",
+    "corpus.held_out_records": "留出的记录（条）",
 }

@@ -116,4 +116,14 @@ WORDS = {
     "use.fit": "To fit it to labelled data of your own:",
     "use.transformers": "These classes of transformers open the folder:",
     "use.closed": "No class of transformers opens the folder: {why}.",
+    # Of images and recordings
+    "held.records": "{n} held-out records",
+    "doing.masked_patches": "It learned to paint patches that were hidden from it (masked autoencoding, MAE).",
+    "title.corpus.records": "What it learned from",
+    "shape.patches": "patches read at once",
+    "read.corpus.records": "Check here that all of your files came in. Held-out records were never learned from; every "
+    "number that is called held-out was measured on them.",
+    "corpus.records": "images or recordings",
+    "corpus.copies": "copies left out",
+    "corpus.held_out_records": "held-out records",
 }

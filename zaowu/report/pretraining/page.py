@@ -13,8 +13,11 @@ from zaowu.report.say import Say, known
 from zaowu.report.write import MAX_TEXT, render_page, write_page
 
 METRICS = ("perplexity", "accuracy", *(f"{name}_accuracy" for name in PAIRED), "loss")
-SHAPE = ("parameters", "layers", "width", "heads", "pieces", "length")
+SHAPE = ("parameters", "layers", "width", "heads", "pieces", "length", "patches")
 CORPUS = (
+    "records",
+    "copies",
+    "held_out_records",
     "documents",
     "paragraphs",
     "duplicates",
@@ -55,6 +58,7 @@ def _parts(content: Pretraining, say: Say) -> dict[str, Any]:
         "kept": best.step if best else None,
         "summed": len(content.objectives) > 1,
         "causal": causal,
+        "of_records": "records" in content.corpus,
         "filled": [_filled(one, content.mask) for one in content.filled[: CAPS["filled"]]],
         "hits": _hits(content.filled[: CAPS["filled"]], say),
         "cost": _cost(content.cost, say),
@@ -65,9 +69,14 @@ def _parts(content: Pretraining, say: Say) -> dict[str, Any]:
         if content.opens_with
         else "",
     }
+    of_records = parts["of_records"]
     shown = [
         ("result", "result", parts["scores"] or parts["shape"] or content.objectives or content.notes),
-        ("corpus", "corpus", parts["corpus"] or content.sources or content.unreadable),
+        (
+            "corpus",
+            "corpus.records" if of_records else "corpus",
+            parts["corpus"] or content.sources or content.unreadable,
+        ),
         ("training", "training", True),
         ("filled", "filled.causal" if causal else "filled", content.filled),
         ("cost", "cost", parts["cost"]),

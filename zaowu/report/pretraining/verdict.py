@@ -50,12 +50,17 @@ def sentences(content: Pretraining, lang: str = "en") -> list[str]:
     gain, metric = gained(content)
     corpus, kind = content.corpus, "next" if "causal" in content.objectives else "hidden"
     held, tokens = corpus.get("held_out"), corpus.get("train_tokens")
+    records = corpus.get("held_out_records")
     outcome = {True: "gain", False: "flat", None: "alone" if metric else "none"}[gain]
     words = {
         "name": content.name,
         "how": say("how.further", base=content.base) if content.base else say("how.scratch"),
         "on": say("on_tokens", n=say.million(tokens)) if known(tokens) else "",
-        "held": say("held.counted", n=say.whole(held)) if known(held) else say("held"),
+        "held": say("held.records", n=say.whole(records))
+        if known(records)
+        else say("held.counted", n=say.whole(held))
+        if known(held)
+        else say("held"),
         "metric": say(f"metric.{metric}") if metric else "",
         "before": number(content.before.get(metric)),
         "after": number(after.get(metric)) if known(after.get(metric)) else say("no_number"),

@@ -46,7 +46,7 @@ class Base:
             "report": str(self.folder / "report.html"),
             "objectives": list(content.objectives),
             "parameters": content.shape["parameters"],
-            "pieces": content.shape["pieces"],
+            "pieces": content.shape.get("pieces"),
             "tokens": int(content.cost["tokens"]),
             "seconds": round(content.cost["seconds"], 1),
             "before": content.before,
@@ -57,9 +57,15 @@ class Base:
 
     def lines(self) -> list[str]:
         content = self.content
-        found = [f"{content.shape['parameters'] / 1e6:.1f} M parameters, {content.shape['pieces']:,} pieces. "
+        units = next(name for name in ("pieces", "patches") if name in content.shape)
+        found = [f"{content.shape['parameters'] / 1e6:.1f} M parameters, {content.shape[units]:,} {units}. "
                  f"Stopped: {content.reason}."]  # fmt: skip
-        if self.scores:
+        if self.scores and units == "patches":
+            found.append(
+                f"Held-out records: the error of hidden patches fell from {content.before['loss']:.3f} to "
+                f"{self.scores['loss']:.3f}; to paint each in its mean would be 1."
+            )
+        elif self.scores:
             before = f"{content.before['perplexity']:,.1f} -> " if content.before else ""
             found.append(
                 f"Held-out documents: perplexity {before}{self.scores['perplexity']:,.1f}, "
