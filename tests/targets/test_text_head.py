@@ -227,6 +227,7 @@ def test_its_cheap_methods_answer_and_are_saved(target):
     assert found["copy_source"].texts == texts["source"]
     assert found["nearest_answer"].texts == LABELS
     assert Finder.from_state(finder.state(), where="baseline.json") == finder
-    numbers = Finder.fit({"age": [1.0, 2.0] * 6}, target, LABELS)
-    ((name, said_of_all),) = numbers.decode(numbers.outputs({"age": [3.0]})).items()
-    assert name == "common_answer" and said_of_all.texts == ["ab c"]
+    pictures = Finder.fit({}, target, LABELS)
+    ((name, said_of_all),) = pictures.decode(pictures.outputs({"photo": [b"", b""]})).items()
+    assert name == "common_answer" and said_of_all.texts == ["ab c"] * 2 and said_of_all.sources is None
+    assert Finder.from_state(pictures.state(), where="baseline.json") == pictures
