@@ -141,7 +141,7 @@ class Codec:
         special = set(self.special_ids)
         found = []
         for number in ids:
-            words = self.tokenizer.id_to_token(number) if number in special else self.tokenizer.decode([number])
+            words = str(self.tokenizer.id_to_token(number) if number in special else self.tokenizer.decode([number]))
             found.append("·" if "\ufffd" in words else words)
         return found
 
