@@ -92,6 +92,10 @@ def test_the_folder_says_what_it_is_and_holds_no_half_for_others(fitted):
     assert {"zaowu.json", "model.safetensors", "tokenizer.json", "report.html"} <= names
     assert "trunk" not in names and "config.json" not in names
     page = (fitted.folder / "report.html").read_text("utf-8")
+    (answer,) = fitted.content.answers
+    looked = answer.written["attention"]
+    assert len(looked) == 3 and all(len(one["weights"]) == len(one["written"]) for one in looked)
+    assert looked[0]["source"][0] == "[CLS]" and looked[0]["written"][-1] == "[SEP]"
     assert "chrF" in page and "BLEU" in page and "answer to the nearest training source" in page
 
 
@@ -132,7 +136,7 @@ def test_beams_are_a_setting_and_find_no_worse_texts(fitted, data, tiny_pair, tm
     )
     target = run.targets["answer"]
     assert (target.write.beams, target.layers, target.label_smoothing) == (3, 1, 0)
-    opened = zaowu.load(run.folder)
+    opened = zaowu.load(run.folder, precision="fp32")
     texts = opened.predict(["abc", "de"]).to_plain(top=3)
     assert all(len(row["top"]) == 3 for row in texts)
     assert all(len({one["answer"] for one in row["top"]}) > 1 for row in texts)
@@ -194,3 +198,128 @@ def test_a_made_up_state_is_refused_before_anything_is_built(fitted, tmp_path):
     for one in wrong:
         with pytest.raises(UserError, match=r"zaowu\.json"):
             targets.load("text", one, where="zaowu.json")
+
+
+def test_a_column_of_texts_alone_is_for_pretraining(tmp_path):
+    path = write(tmp_path / "poems.csv", [(f"line {k} of a poem",) for k in range(60)], header=("poem",))
+    with pytest.raises(UserError, match="zaowu pretrain --objective causal"):
+        zaowu.fit(str(path), target="poem", out=tmp_path / "run", **TINY)
+
+
+def test_both_halves_begin_as_an_encoder_and_share_its_pieces(news, tiny_base, tmp_path):
+    from zaowu.config import DataConfig, FitConfig, TextConfig, TrainConfig
+    from zaowu.inputs import cleaners, guessers
+    from zaowu.learn import make_ready
+    from zaowu.records.prepare import prepare
+
+    path = write(tmp_path / "news.csv", [(text, text[:6]) for text, _ in news])
+    config = FitConfig(
+        data=DataConfig(target=("answer",), columns={"source": "text", "answer": "text"}),
+        text=TextConfig(base=str(tiny_base)),
+        train=TrainConfig(epochs=1, threads=1, precision="fp32"),
+    )
+    prepared = prepare(str(path), config.data, guessers=guessers(), cleaners=cleaners())
+    ready = make_ready(prepared.whole, None, config)
+    model = ready.model()
+    ((target, head),) = model.writers().values()
+    assert target.pieces is ready.source.text.codec and target.layers == 2
+    assert head.tokens is model.embedders["text"]
+    assert head.decoder.blocks[1].ffn.up.weight.equal(model.trunk.blocks[1].ffn.up.weight)
+    run = zaowu.fit(
+        str(path),
+        target="answer",
+        columns={"source": "text", "answer": "text"},
+        test=str(path),
+        epochs=1,
+        out=tmp_path / "run",
+        **{**TINY, "base": str(tiny_base)},
+    )
+    opened = zaowu.load(run.folder, precision="fp32")
+    asked = [text for text, _ in news[:5]]
+    assert opened.predict(asked).prediction.texts == run.predict(asked).prediction.texts
+
+
+def test_a_text_is_told_of_numbers_and_of_texts_beside_numbers(tiny_pair, tmp_path):
+    words = {0: "none at all", 1: "one of them", 2: "a pair of them", 3: "three of them"}
+    frame = pl.DataFrame(
+        {
+            "count": [k % 4 for k in range(160)],
+            "size": [(k % 7) / 7 for k in range(160)],
+            "note": [f"note {k % 9}" for k in range(160)],
+            "answer": [words[k % 4] for k in range(160)],
+        }
+    )
+    kinds = {"count": "number", "size": "number", "answer": "text"}
+    for columns, ignore in ((kinds, ["note"]), ({**kinds, "note": "text"}, [])):
+        path = tmp_path / f"{len(columns)}.csv"
+        frame.write_csv(path)
+        run = zaowu.fit(
+            str(path),
+            target="answer",
+            columns=columns,
+            ignore=ignore,
+            test=str(path),
+            epochs=30,
+            lr=3e-3,
+            out=tmp_path / f"run{len(columns)}",
+            **TINY,
+        )
+        assert run.summary()["exact_match"] > 0.9
+        ours, theirs = (
+            own.predict(str(path)).prediction.texts for own in (run, zaowu.load(run.folder, precision="fp32"))
+        )
+        assert ours == theirs
+
+
+def test_a_picture_is_told_of_in_words(tiny_pair, tmp_path):
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    rng, rows = np.random.default_rng(0), []
+    for number in range(60):
+        shade = (40, 220)[number % 2]
+        file = io.BytesIO()
+        pixels = np.clip(shade + rng.integers(-20, 20, (8, 8)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(file, "PNG")
+        rows.append({"photo": file.getvalue(), "answer": ("a dark one", "a bright one")[number % 2]})
+    frame = pl.DataFrame(rows)
+    path = tmp_path / "photos.parquet"
+    frame.write_parquet(path)
+    run = zaowu.fit(
+        str(path),
+        target="answer",
+        columns={"photo": "image", "answer": "text"},
+        test=str(path),
+        epochs=40,
+        batch_size=20,
+        out=tmp_path / "run",
+        **TINY,
+    )
+    assert run.summary()["exact_match"] > 0.9 and set(run.summary()["baselines"]) == {"common_answer"}
+    opened = zaowu.load(run.folder, precision="fp32")
+    assert opened.predict(str(path)).prediction.texts == run.predict(str(path)).prediction.texts
+    with pytest.raises(UserError, match="a table"):
+        generate(str(run.folder), "a prompt", quiet=True)
+
+
+def test_one_model_gives_a_class_and_a_text(tiny_pair, tmp_path):
+    rows = [(source, answer, "long" if len(source) > 2 else "short") for source, answer in pairs()]
+    path = write(tmp_path / "both.csv", rows, header=("source", "answer", "size"))
+    run = zaowu.fit(
+        str(path),
+        target=["size", "answer"],
+        columns={"source": "text", "answer": "text"},
+        valid=str(path),
+        test=str(path),
+        epochs=3,
+        out=tmp_path / "run",
+        **TINY,
+    )
+    found = run.summary()["targets"]
+    assert found["size"]["kind"] == "category" and found["answer"]["kind"] == "text"
+    assert {"size: accuracy", "answer: perplexity"} <= set(run.content.history[-1]["valid"])
+    opened = zaowu.load(run.folder, precision="fp32")
+    plain = opened.predict(["abc"]).to_plain()
+    assert set(plain[0]["answers"]) == {"size", "answer"} and plain == run.predict(["abc"]).to_plain()

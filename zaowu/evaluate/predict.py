@@ -51,23 +51,25 @@ def predict(
     def read(chosen: list[Item], batch: Batch) -> None:
         shares = np.array([item.share for item in chosen], np.float32)[:, None]
         records = [item.record for item in chosen]
-        for name, answers in told.items():
-            batch.targets[name] = torch.from_numpy(padded_answers([answers[i] for i in records])).to(batch.mask.device)
-        states = model.states(batch) if pens else None
-        # `forward` where it can be: what is divided among ranks is put together for it alone.
-        found = model(batch) if states is None else model.outputs(states, batch)
-        for name, raw in found.items():
-            values = raw.judge().double().cpu().numpy() if name in told else raw.float().cpu().numpy()
+        for name, raw in model(batch).items() if len(told) + len(pens) < len(model.targets) else ():
+            values = raw.float().cpu().numpy()
             if name not in listed:
                 np.add.at(outputs[name], records, values * shares)
                 continue
             for item, row in zip(chosen, values, strict=True):
                 if (words := source.text_item(item)) is not None:
                     kept[name][item.record].append(listed[name].reduce(row[: words.length], words.text, words.places))
-        if states is not None:
-            known = [fingerprint(source.features(item)) for item in chosen]
+        if told:
+            for name, answers in told.items():
+                padded = padded_answers([answers[i] for i in records])
+                batch.targets[name] = torch.from_numpy(padded).to(batch.mask.device)
+            for name, sums in model.told(batch).items():
+                np.add.at(outputs[name], records, sums.double().cpu().numpy() * shares)
+        if pens:
+            states = model.states(batch)
+            keys = [fingerprint(source.features(item)) for item in chosen]
             for name, pen in pens.items():
-                for record, texts in zip(records, pen(states, batch.mask, known), strict=True):
+                for record, texts in zip(records, pen(states, batch.mask, keys), strict=True):
                     kept[name][record].append(texts)
 
     pass_over(model, source, items, read, label=label, plain=bool(pens))

@@ -62,7 +62,18 @@ RECIPES = {
     ),
 }
 # Where a text is written: the layers are those of either half.
-PAIR = Recipe((3, 256, 4), 1024, 1e-3, 32, 30, few=4000, few_epochs=60, norm_place="after", init_std=256**-0.5)
+PAIR = Recipe(
+    (3, 256, 4),
+    1024,
+    1e-3,
+    32,
+    60,
+    few=4000,
+    few_epochs=60,
+    norm_place="after",
+    init_std=256**-0.5,
+    many=Recipe((3, 256, 4), 1024, 1e-3, 64, 30, norm_place="after", init_std=256**-0.5),
+)
 PAIR_SMOOTHING = 0.1
 PAIR_NORM_EPS = 1e-5  # that of published models of this shape
 PAIR_FROM_BASE_LR = 3e-4  # what looks back is fresh and has far to go
@@ -80,9 +91,8 @@ def recipe(kinds: Collection[str], num_records: int, *, writes: bool = False) ->
 
     writes: the answer is a text.
     """
-    if writes:
-        return PAIR
     found = None if "text" in kinds else next((RECIPES[kind] for kind in RECIPES if kind in kinds), None)
+    found = PAIR if writes else found
     return found.many if found is not None and found.many is not None and num_records >= found.few else found
 
 
