@@ -11,14 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zaowu.batching.batch import padded_answers
+from zaowu.batching.batch import collate, padded_answers
 from zaowu.decode.search import beam_search, one_by_one
 from zaowu.decode.tell import BROKEN
+from zaowu.inputs import Inputs
+from zaowu.model import Model
 from zaowu.trunk.kernels.write import ROWS
 from zaowu.trunk.transformer.decoder.cross import Memory
 from zaowu.trunk.transformer.decoder.writer import Writer
 
 NUM_KEPT = 5  # texts of a record, of more beams
+MOST_SHOWN = 60  # pieces of a text
 
 Rows = list[tuple[tuple[int, ...], bool]]  # pieces, and whether an end piece ended them
 
@@ -91,6 +94,33 @@ class Pen:
         sums = self.head(states, mask, answers).judge()
         means: list[float] = (-sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
         return means
+
+
+def looked(
+    model: Model, source: Inputs, values: Mapping[str, Sequence[Any]], name: str, texts: Sequence[str]
+) -> list[Any]:
+    """For each of a few records what its text looks at, for a person: `source` (T pieces), `written` (U pieces) and
+    `weights` (U lists of T), at most 60 a side. Empty where anything but one row of text is read.
+
+    values: column -> B values. name: the target's. texts: B that were written.
+    """
+    target, head = model.writers()[name]
+    items = source.items(values)
+    if source.alone is None or source.alone is not source.text or len(items) != len(texts) or not len(texts):
+        return []
+    device, rows = next(model.parameters()).device, [source.features(item) for item in items]
+    batch = collate(rows, source.specs, numbered=source.numbered).to(device)
+    answers = target.answer_tokens(list(texts))
+    with torch.no_grad():
+        weights = head.attention(model.states(batch), batch.mask, torch.from_numpy(padded_answers(answers)).to(device))
+    found = []
+    for row, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        read, written = item.features["ids"][:MOST_SHOWN].tolist(), answer[:MOST_SHOWN].tolist()
+        shares = (weights[row, : len(written), : len(read)].double() * 1000).floor() / 1000  # the sum stays below 1
+        found.append(
+            {"source": target.pieces.shown(read), "written": target.pieces.shown(written), "weights": shares.tolist()}
+        )
+    return found
 
 
 def fingerprint(features: Mapping[str, Mapping[str, np.ndarray]]) -> str:

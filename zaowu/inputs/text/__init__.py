@@ -133,7 +133,7 @@ class Input:
         else:
             codec = Codec.from_folder(base)
             if trim == "auto":
-                codec, kept = codec.trimmed(texts)
+                codec, kept = codec.trimmed(texts, tight=bool(written))
         return cls(columns, codec, max_tokens=max_tokens, long=long, searched=searched), kept
 
     @property
