@@ -45,7 +45,7 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # of the cells, which are processes of their own
     print(json.dumps({key: value for key, value in measure.machine().items() if key != "accelerate"}))
     out = Rows(args.out)
-    missing = [name for name in args.only or writing.names() if not application(name, out, args)]
+    missing = [name for name in args.only or writing.applications() if not application(name, out, args)]
     if missing:
         print(f"Not measured: {', '.join(missing)}.", file=sys.stderr)
     return 2 if missing else 0
@@ -54,7 +54,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="files or folders of the sets")
-    parser.add_argument("--only", nargs="+", choices=writing.names(), metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=writing.applications(), metavar="NAME")
     parser.add_argument("--minutes", type=float, help="of each training; default: those of the application")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)

@@ -62,7 +62,7 @@ class Work:
         return self.folder.parent / side
 
 
-def names() -> list[str]:
+def applications() -> list[str]:
     return listing.names(sys.modules[__name__])
 
 

@@ -21,9 +21,10 @@ def cell(side: str, work: Work) -> dict[str, Any]:
 
 
 def sides(work: Work) -> tuple[Path, Path]:
-    """Two files of SQuAD's layout."""
+    """Two files of SQuAD's layout, without the questions that have no words."""
     whole = json.loads(work.file(*FILES).read_text("utf-8"))
     paragraphs = [own for article in whole["data"] for own in article["paragraphs"]]
+    paragraphs = [{**own, "qas": [one for one in own["qas"] if one["question"].strip()]} for own in paragraphs]
     work.folder.mkdir(parents=True, exist_ok=True)
     paths = work.folder / "train.json", work.folder / "test.json"
     for path, own in zip(paths, parted(paragraphs, "context", work), strict=True):
