@@ -22,7 +22,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import zip_longest
 from typing import Any
 
@@ -53,16 +52,6 @@ BETA = 2  # how much more recall weighs than precision in chrF
 _WORDS = re.compile(r"[^\W_]+")
 
 Truth = Sequence[str] | Sequence[Sequence[str]]  # one reference a row, or several
-
-
-def require() -> None:
-    """Whether the libraries of these scores are there. Raises UserError that names the extra."""
-    missing = [name for name in ("sacrebleu", "rouge_score") if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"Written texts are scored by sacrebleu and rouge-score, but {' and '.join(missing)} cannot be imported. "
-            "Run: pip install 'zaowu[text]'"
-        )
 
 
 def score_texts(
@@ -139,7 +128,6 @@ class Figures:
     @classmethod
     def of(cls, predicted: Sequence[str], truth: Truth) -> Figures:
         """predicted: N texts, N > 0. truth: N texts, or N lists of at least one."""
-        require()
         references = _lists(truth)
         assert len(predicted) == len(references) > 0
         every = [text for own in references for text in own]
@@ -284,7 +272,6 @@ def _rouge(predicted: Sequence[str], references: list[list[str]], characters: bo
 
 
 def _chrf_counts(predicted: Sequence[str], truth: Truth) -> np.ndarray:
-    require()
     from sacrebleu.metrics import CHRF
 
     return _counts(CHRF(char_order=CHRF_ORDER, word_order=0, beta=BETA), predicted, _lists(truth))
