@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 
 from zaowu import metrics
-from zaowu.errors import UserError
 from zaowu.inputs.text.scripts import shares
 from zaowu.inputs.text.tfidf import spaces_make_words
 from zaowu.targets import Metric, Score
