@@ -40,7 +40,8 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     data, where = opened(folder), str(folder / MANIFEST)
     if data.get("kind") == BASE_KIND:
         raise UserError(
-            f"{folder}: is a base, which answers nothing yet. Make a run of it: zaowu fit DATA --base {folder}"
+            f"{folder}: is a base, which answers nothing yet. Make a run of it: zaowu fit DATA --base {folder}; or "
+            "show a causal one some examples with --shots FILE."
         )
     for part in PARTS:
         if part not in data:
