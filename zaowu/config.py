@@ -97,7 +97,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip: float = 1.0  # bound of the gradient's norm over all weights
     patience: int = 2  # evaluations without a gain before stopping
-    label_smoothing: float = 0.0
+    label_smoothing: float | None = None  # None: 0.1 of the pieces of a text that is written, else 0
     layer_decay: float = 1.0  # each layer's rate is this times the one above it
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -158,6 +158,7 @@ class TextConfig:
     long: Literal["window", "truncate"] = "window"
     max_tokens: int | None = None  # of one window; None = what the base was trained on
     num_pieces: int = 8000  # from scratch only
+    decoder_layers: int | None = None  # of a text that is written; None: as many as read it, of a base at most 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +169,7 @@ class FitConfig:
     text: TextConfig = field(default_factory=TextConfig)
     head: Literal["mean", "first"] = "mean"
     train: TrainConfig = field(default_factory=TrainConfig)
+    write: WriteConfig = field(default_factory=WriteConfig)  # of a target that is a text
 
 
 @dataclass(frozen=True, kw_only=True)

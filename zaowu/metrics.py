@@ -124,6 +124,13 @@ def bootstrap_interval(
     return _middle(_resampled(statistic, counts, seed=seed, resamples=resamples))
 
 
+def bootstrap_intervals(
+    statistic: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, *, seed: int = 0, resamples: int = 1000
+) -> list[Interval]:
+    """Those of several statistics of the same cells, from the same draws: (R, M) resampled counts -> (R, S) values."""
+    return [_middle(values) for values in _resampled(statistic, counts, seed=seed, resamples=resamples).T]
+
+
 def accuracy_interval(correct: np.ndarray, *, seed: int = 0, resamples: int = 1000) -> Interval:
     """Of the share of True. Where all rows agree the bootstrap sees no chance at all: Wilson's stands in."""
     rows, hits = len(correct), int(np.count_nonzero(correct))
@@ -256,7 +263,7 @@ def _cells(*codes: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
 def _resampled(
     statistic: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, *, seed: int, resamples: int
 ) -> np.ndarray:
-    """(R,) values of the statistic; drawn in portions, so that many cells do not need much memory."""
+    """(R,) or (R, S) values of the statistic; drawn in portions, so that many cells do not need much memory."""
     rng = np.random.default_rng(seed)
     rows = int(counts.sum())
     resamples = max(min(resamples, 100), min(resamples, MAX_DRAWS // len(counts)))

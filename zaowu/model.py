@@ -45,7 +45,11 @@ class Model(nn.Module):
         self.trunk = Encoder(config.trunk)
         reads = {objective.reads for objective in self.objectives.values()}
         self.pooler = nn.Linear(dim, dim) if config.head == "first" or "first" in reads else None
-        self.heads = nn.ModuleList(target.head(dim) for target in targets.values())
+        table = self.embedders["text"] if "text" in inputs else None
+        self.heads = nn.ModuleList(
+            target.head(config.trunk, table) if target.reads == "states" else target.head(dim)  # type: ignore[call-arg, arg-type]
+            for target in targets.values()
+        )
         for objective in self.objectives.values():
             self.add_module(objective.head_name, objective.head(config.trunk, self.embedders["text"]))  # type: ignore[arg-type]
 
@@ -82,26 +86,32 @@ class Model(nn.Module):
         return torch.tanh(self.pooler(states[:, 0]))
 
     def forward(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, Tensor]:
-        """Target column -> that target's raw outputs: (B, C) for a category of C classes, (B, T, C) by token."""
-        return self.outputs(self.states(batch, seed=seed), batch)
+        """Target column -> that target's raw outputs: (B, C) for a category of C classes, (B, T, C) by token.
 
-    def outputs(self, states: Tensor, batch: Batch) -> dict[str, Tensor]:
+        Of a target that reads states what its head makes of the batch's answers; without answers it has none.
+        """
+        return self.outputs(self.states(batch, seed=seed), batch, seed=seed)
+
+    def outputs(self, states: Tensor, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, Any]:
         """The same from the trunk's states."""
-        if not self.targets:
-            return {}
-        by_token = [target.reads == "tokens" for target in self.targets.values()]
-        pooled = states if all(by_token) else self.pool(states, batch.mask)
-        return {
-            name: head(states if by_itself else pooled)
-            for name, head, by_itself in zip(self.targets, self.heads, by_token, strict=True)
-        }
+        found: dict[str, Any] = {}
+        pooled: Tensor | None = None
+        for (name, target), head in zip(self.targets.items(), self.heads, strict=True):
+            if target.reads == "tokens":
+                found[name] = head(states)
+            elif target.reads == "pooled":
+                pooled = self.pool(states, batch.mask) if pooled is None else pooled
+                found[name] = head(pooled)
+            elif name in batch.targets:
+                found[name] = head(states, batch.mask, batch.targets[name], seed=seed)
+        return found
 
     def loss(self, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, LossSum]:
         """Sums and counts by target column; the loop divides once, over micro-batches and ranks together."""
         states = self.states(batch, seed=seed)
         losses = {
             name: self.targets[name].loss(outputs, batch.targets[name], batch.weights * batch.target_mask[name])
-            for name, outputs in self.outputs(states, batch).items()
+            for name, outputs in self.outputs(states, batch, seed=seed).items()
         }
         return losses | {name: objective.loss(*given) for name, objective, given in self._given(states, batch)}
 
@@ -117,6 +127,11 @@ class Model(nn.Module):
                 for weight in module.parameters():
                     total = total + weight.sum() * 0.0
         return total
+
+    def writers(self) -> dict[str, tuple[Any, Any]]:
+        """Target column -> target and head, of those that write."""
+        both = zip(self.targets.items(), self.heads, strict=True)
+        return {name: (target, head) for (name, target), head in both if target.reads == "states"}
 
     def last_parts(self) -> dict[str, nn.Module]:
         """What stands behind the trunk: target or objective -> its head, and the pooler."""

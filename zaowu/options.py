@@ -18,6 +18,7 @@ from zaowu.config import (
     ScheduleConfig,
     TextConfig,
     TrainConfig,
+    WriteConfig,
     from_plain,
 )
 from zaowu.errors import UserError, nearest, shorten
@@ -27,11 +28,15 @@ RARE = {
     "weight_decay": "of AdamW, on matrices",
     "clip": "bound of the gradient's norm",
     "patience": "evaluations without a gain before stopping",
-    "label_smoothing": "share of the answer spread over the other classes",
+    "label_smoothing": "share of the answer spread over the other classes, or pieces",
     "layer_decay": "each layer's rate as a multiple of the one above",
     "checkpoint_steps": "steps between two checkpoints, in place of five minutes",
     "max_tokens": "of one window of a long text",
     "num_pieces": "of a vocabulary from scratch",
+    "decoder_layers": "of a target that is a text",
+    "beams": "kept at each step where a text is written; 1: the likeliest piece each time",
+    "length_penalty": "of beams: above 1 favours longer texts",
+    "no_repeat": "so many pieces in a row never come twice in a text that is written",
 }
 RARE_OF_PRETRAINING = {
     "warmup": "share of all steps in which the rate rises",
@@ -52,7 +57,9 @@ RARE_OF_PRETRAINING = {
     "document_column": "of .jsonl and .parquet: rows with equal values here are one document",
     "trim_vocab": "auto, or off: a base keeps all its pieces",
 }
-WHOLE = ("accumulate", "evaluate_steps", "shard_tokens", "patience", "checkpoint_steps", "max_tokens", "num_pieces")
+WRITING = ("beams", "length_penalty", "no_repeat")
+READING = ("max_tokens", "num_pieces", "decoder_layers")
+WHOLE = ("accumulate", "evaluate_steps", "shard_tokens", "patience", "checkpoint_steps", "beams", "no_repeat", *READING)
 WORDS = ("optimizer", "schedule", "text_column", "document_column", "trim_vocab")
 SWITCHES = {"yes": True, "no": False, True: True, False: False}
 RANGES = {
@@ -72,6 +79,10 @@ RANGES = {
     "keep": (1, 1000),
     "max_tokens": (8, 1_000_000),
     "num_pieces": (100, 1_000_000),
+    "decoder_layers": (1, 512),
+    "beams": (1, 64),
+    "length_penalty": (-10, 10),
+    "no_repeat": (0, 1000),
     "vocab_size": (100, 1_000_000),
     "length": (8, 1_000_000),
     "steps": (1, 10**9),
@@ -138,10 +149,12 @@ def fit_config(
 ) -> FitConfig:
     """Every choice checked: types, words and ranges. Raises UserError naming the flag."""
     text = {name: value for name, value in text.items() if value is not None}
+    write: dict[str, Any] = {}
     for name, value in rare.items():
-        (text if name in ("max_tokens", "num_pieces") else train)[name] = value
-    choices = {"data": data, "text": text, "head": head, "train": train}
-    for kind, values in ((FitConfig, choices), (DataConfig, data), (TextConfig, text), (TrainConfig, train)):
+        (text if name in READING else write if name in WRITING else train)[name] = value
+    choices = {"data": data, "text": text, "head": head, "train": train, "write": write}
+    kinds = ((FitConfig, choices), (DataConfig, data), (TextConfig, text), (TrainConfig, train), (WriteConfig, write))
+    for kind, values in kinds:
         _check_words(kind, values)
         _check_ranges(values)
     return from_plain(FitConfig, choices, where="fit")
@@ -278,8 +291,8 @@ def share_of(part: str | None) -> tuple[int, int] | None:
 
 def checked(config: FitConfig) -> FitConfig:
     """The same config. Raises UserError, naming the flag, for a number out of its range."""
-    _check_ranges(vars(config.text))
-    _check_ranges(vars(config.train))
+    for part in (config.text, config.train, config.write):
+        _check_ranges(vars(part))
     return config
 
 
@@ -306,7 +319,12 @@ def _check_words(kind: type, values: Mapping[str, Any], rare: Mapping[str, str] 
 def refuse_beside_like(config: FitConfig) -> None:
     """Raises UserError naming a choice that was made beside --like; one that equals its default passes unseen."""
     usual = FitConfig()
-    parts = ((config.data, usual.data), (config.text, usual.text), (config.train, usual.train))
+    parts = (
+        (config.data, usual.data),
+        (config.text, usual.text),
+        (config.train, usual.train),
+        (config.write, usual.write),
+    )
     given = [name for part, default in parts for name, value in vars(part).items() if value != getattr(default, name)]
     given = [name for name in given if name not in OF_THE_MACHINE]
     if config.head != usual.head:

@@ -6,9 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from seqeval.metrics import f1_score, precision_score, recall_score
 
 from zaowu.errors import UserError
 from zaowu.records import spans
+from zaowu.records.reading.marked.bio import read_bio
 from zaowu.targets.entities import Entities, tagging
 from zaowu.targets.entities.details import EntitiesDetails, Found
 from zaowu.targets.entities.dictionary import Dictionary
@@ -109,7 +111,6 @@ def random_sets(rng, rows, labels="ABC"):
 
 
 def test_the_scores_are_seqevals():
-    seqeval = pytest.importorskip("seqeval.metrics")
     rng = np.random.default_rng(0)
     true, said = random_sets(rng, 60), random_sets(rng, 60)
     said = [own if rng.random() < 0.4 else other for own, other in zip(true, said, strict=True)]
@@ -124,10 +125,31 @@ def test_the_scores_are_seqevals():
     labels = [json.dumps(row) for row in true]
     target = Entities.fit(labels)
     found = target.score(predicted(*said), labels)
-    assert found["entity_f1"] == pytest.approx(seqeval.f1_score(tags(true), tags(said)))
-    assert found["entity_precision"] == pytest.approx(seqeval.precision_score(tags(true), tags(said)))
-    assert found["entity_recall"] == pytest.approx(seqeval.recall_score(tags(true), tags(said)))
-    assert found["macro_f1"] == pytest.approx(seqeval.f1_score(tags(true), tags(said), average="macro"))
+    assert found["entity_f1"] == pytest.approx(f1_score(tags(true), tags(said)))
+    assert found["entity_precision"] == pytest.approx(precision_score(tags(true), tags(said)))
+    assert found["entity_recall"] == pytest.approx(recall_score(tags(true), tags(said)))
+    assert found["macro_f1"] == pytest.approx(f1_score(tags(true), tags(said), average="macro"))
+
+
+def test_files_of_random_tags_are_scored_as_seqeval_scores_them():
+    # I- that follow O or another label are among them: both take them for the beginning of an entity
+    rng = np.random.default_rng(1)
+    tags = ["O", "B-A", "I-A", "B-B", "I-B", "B-C", "I-C"]
+    true = [rng.choice(tags, rng.integers(1, 12)).tolist() for _ in range(200)]
+    said = [[tag if rng.random() < 0.7 else str(rng.choice(tags)) for tag in row] for row in true]
+
+    def labels(rows):
+        lines = "\n".join("".join(f"天 {tag}\n" for tag in row) for row in rows)
+        return read_bio([lines.encode()], source="x", encoding="UTF-8").frame["entities"].to_list()
+
+    given = [spans.entities(label) for label in labels(said)]
+    target = Entities.fit(labels(true))
+    found = target.score(predicted(*given), labels(true))
+    assert 0.3 < found["entity_f1"] < 0.8
+    assert found["entity_f1"] == pytest.approx(f1_score(true, said))
+    assert found["entity_precision"] == pytest.approx(precision_score(true, said))
+    assert found["entity_recall"] == pytest.approx(recall_score(true, said))
+    assert found["macro_f1"] == pytest.approx(f1_score(true, said, average="macro"))
 
 
 def test_the_scores_of_a_case_by_hand():

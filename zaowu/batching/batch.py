@@ -160,6 +160,15 @@ def _padded(
     return features, np.arange(width) < sizes[:, None]
 
 
+def padded_answers(rows: Sequence[np.ndarray], *, width: int | None = None) -> np.ndarray:
+    """(U, ...) answers of B records -> (B, width, ...), -1 where there is none; width: None means of the longest."""
+    width = max(1, max((len(row) for row in rows), default=1)) if width is None else width
+    padded: np.ndarray = np.full((len(rows), width, *rows[0].shape[1:]), -1, rows[0].dtype)
+    for row, out in zip(rows, padded, strict=True):
+        out[: len(row)] = row
+    return padded
+
+
 def spread(values: np.ndarray, mask: np.ndarray, *, pad: float = 0) -> Tensor:
     """(N,) values of the real tokens, row after row -> (B, T). mask: (B, T), True at N places."""
     padded = np.full(mask.shape, pad, values.dtype)

@@ -213,7 +213,14 @@ def fit_baselines(
     groups = groups or {"text": tuple(inputs)}
     texts = {name: inputs[name] for name in groups.get("text", ())}
     finders = {
-        name: Finder.fit(texts, target, labels[name]) for name, target in goals.items() if target.reads == "tokens"
+        name: Finder.fit(
+            texts or dict(list(inputs.items())[:1]),
+            target,
+            labels[name],
+            None if valid is None else (valid[0], valid[1][name]),
+        )
+        for name, target in goals.items()
+        if target.reads != "pooled"
     }
     goals = {name: target for name, target in goals.items() if name not in finders}
     if not goals:

@@ -1,4 +1,4 @@
-"""The cheap method of a target whose answers are places in a text: the target brings it, and it reads texts alone."""
+"""The cheap methods of a target that brings them: its answers are places in a text, or texts. They read texts alone."""
 
 from __future__ import annotations
 
@@ -14,16 +14,24 @@ from zaowu.errors import UserError, shorten
 
 @dataclass(frozen=True)
 class Finder:
-    """columns: the texts that it reads. cheap: the method. target: as it decodes what that says."""
+    """columns: the texts that it reads. cheap: the method, or several (`names`). target: as it decodes what they say."""
 
     columns: tuple[str, ...]
     cheap: Any
     target: Any
 
     @classmethod
-    def fit(cls, texts: Mapping[str, Sequence[str]], target: Any, labels: Sequence) -> Finder:
-        """texts: column -> N texts. labels: N labels, None for none."""
-        cheap, tuned = target.fit_cheap(texts, labels)
+    def fit(
+        cls,
+        texts: Mapping[str, Sequence[str]],
+        target: Any,
+        labels: Sequence,
+        valid: tuple[Mapping[str, Sequence], Sequence] | None = None,
+    ) -> Finder:
+        """texts: column -> N texts. labels: N labels, None for none. valid: both of validation rows, if there are such,
+        for a target that asks for them."""
+        more = (valid,) if target.reads == "states" else ()
+        cheap, tuned = target.fit_cheap(texts, labels, *more)
         return cls(tuple(texts), cheap, tuned)
 
     def outputs(self, values: Mapping[str, Sequence[Any]]) -> np.ndarray:
@@ -33,7 +41,15 @@ class Finder:
 
     def decode(self, outputs: np.ndarray) -> dict[str, Any]:
         """Name of the method -> its answers."""
-        return {self.target.cheap_name: self.target.decode(outputs)}
+        names = getattr(self.cheap, "names", None)
+        if names is None:
+            return {self.target.cheap_name: self.target.decode(outputs)}
+        found = {}
+        for place, name in enumerate(names):
+            own = np.empty(len(outputs), object)
+            own[:] = [row[place : place + 1] for row in outputs]
+            found[name] = self.target.decode(own)
+        return found
 
     def state(self) -> dict[str, Any]:
         return {
@@ -49,13 +65,14 @@ class Finder:
         if not isinstance(state, dict) or state.keys() != {"kind", "columns", "cheap", "target"}:
             raise UserError(f"{where}: expected an object with kind, columns, cheap and target, got {shorten(state)}.")
         kind = targets.find(state["kind"], where=where)
-        if kind.reads != "tokens":
+        if kind.reads == "pooled":
             raise UserError(f"{where}, 'kind': expected one of answers in a text, got {shorten(state['kind'])}.")
         target = kind.from_state(state["target"], where=f"{where}, 'target'")
         cheap = kind.cheap_from_state(state["cheap"], where=f"{where}, 'cheap'")
         columns = state["columns"]
         if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
             raise UserError(f"{where}, 'columns': expected a list of column names, got {shorten(columns)}.")
-        if target.column not in columns or cheap.column not in columns:
+        read = {target.column, cheap.column} if kind.reads == "tokens" else set(cheap.columns)
+        if not read <= set(columns):
             raise UserError(f"{where}, 'columns': expected the searched one among them, got {shorten(columns)}.")
         return cls(tuple(columns), cheap, target)

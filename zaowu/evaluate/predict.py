@@ -2,61 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from zaowu.batching.batch import collate
+from zaowu.batching.batch import collate, padded_answers
 from zaowu.batching.order import predict_batches
+from zaowu.evaluate.write import Pen, fingerprint
 from zaowu.inputs import Inputs, Item
 from zaowu.model import Model
 from zaowu.progress import Bar
 
 
 def predict(
-    model: Model, source: Inputs, items: Sequence[Item], *, num_records: int, label: str = "predicting"
+    model: Model,
+    source: Inputs,
+    items: Sequence[Item],
+    *,
+    num_records: int,
+    label: str = "predicting",
+    told: Mapping[str, Sequence[np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """The model's outputs for each record by target, (N, C) float32: the mean over the windows of a long one.
 
-    Of a target that reads tokens (N,) object: what it keeps of each window (`reduce`), put together (`merge`).
-    source: the `Inputs` that made `items`. A record without an item gets zeros, or what is kept of no window.
+    Of a target that reads tokens (N,) object: what it keeps of each window (`reduce`), put together (`merge`); of one
+    that reads states likewise what is written. source: the `Inputs` that made `items`. A record without an item gets
+    zeros, or what is kept of no window.
+
+    told: target -> N answers, (U,) each. Such a target writes nothing: its outputs are (N, 3) float64, what the model
+    says of these answers, as `Target.told` reads it.
     """
     device = next(model.parameters()).device
     was_training = model.training
     if was_training:
         model.eval()
-    finders: dict[str, Any] = {name: target for name, target in model.targets.items() if target.reads == "tokens"}
-    kept: dict[str, list[list[Any]]] = {name: [[] for _ in range(num_records)] for name in finders}
+    told = told or {}
+    pens = {name: Pen(*own) for name, own in model.writers().items() if name not in told}
+    listed: dict[str, Any] = {
+        name: target for name, target in model.targets.items() if target.reads != "pooled" and name not in told
+    }
+    kept: dict[str, list[list[Any]]] = {name: [[] for _ in range(num_records)] for name in listed}
     outputs: dict[str, np.ndarray] = {
-        name: np.zeros((num_records, target.num_outputs), np.float32)
+        name: np.zeros((num_records, 3 if name in told else target.num_outputs), np.float64 if name in told else np.float32)
         for name, target in model.targets.items()
-        if name not in finders
+        if name not in listed
     }
     lengths = np.array([item.length for item in items])
-    # Weights that are put together for a pass (FSDP) must not be made as inference's own kind, which cannot be trained.
-    with torch.inference_mode(not model.is_sharded), torch.no_grad(), Bar(label, float(lengths.sum())) as bar:
+    # Weights that are put together for a pass (FSDP) must not be made as inference's own kind, which cannot be trained;
+    # nor may those that a writer lays out.
+    with torch.inference_mode(not (model.is_sharded or pens)), torch.no_grad(), Bar(label, float(lengths.sum())) as bar:
         for index in predict_batches(lengths):
             chosen = [items[i] for i in index]
             rows = [source.features(item) for item in chosen]
             batch = collate(rows, source.specs, numbered=source.numbered).to(device)
             shares = np.array([item.share for item in chosen], np.float32)[:, None]
             records = [item.record for item in chosen]
-            for name, raw in model(batch).items():
-                values = raw.float().cpu().numpy()
-                if name not in finders:
+            for name, answers in told.items():
+                batch.targets[name] = torch.from_numpy(padded_answers([answers[i] for i in records])).to(device)
+            states = model.states(batch)
+            for name, raw in model.outputs(states, batch).items():
+                values = raw.judge().double().cpu().numpy() if name in told else raw.float().cpu().numpy()
+                if name not in listed:
                     np.add.at(outputs[name], records, values * shares)
                     continue
                 for item, row in zip(chosen, values, strict=True):
                     if (words := source.text_item(item)) is not None:
                         kept[name][item.record].append(
-                            finders[name].reduce(row[: words.length], words.text, words.places)
+                            listed[name].reduce(row[: words.length], words.text, words.places)
                         )
+            for name, pen in pens.items():
+                for record, texts in zip(records, pen(states, batch.mask, list(map(fingerprint, rows))), strict=True):
+                    kept[name][record].append(texts)
             bar.advance(float(lengths[index].sum()))
     if was_training:
         model.train()
-    for name, target in finders.items():
+    for name, target in listed.items():
         outputs[name] = np.empty(num_records, object)
         for record, windows in enumerate(kept[name]):
             outputs[name][record] = target.merge(windows)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from zaowu import bases, targets
+from zaowu import bases, decode
 from zaowu.config import FitConfig, ModelConfig, TrainConfig, TrunkConfig
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, check_settings, find, grouped, modality, text
+from zaowu.learn.answers import fit_targets, searched, shaped, to_write
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records.records import Records
@@ -129,7 +130,8 @@ class Ready:
             lengths=self.lengths,
             threads=torch.get_num_threads(),
         )
-        if self.valid is not None and not training.stopped:
+        tunes = any(target.reads != "states" for target in self.targets.values())  # else all would be written for it
+        if self.valid is not None and tunes and not training.stopped:
             learned.tune(learned.outputs(self.valid, label="validating"), learned.answers(self.valid))
         return learned
 
@@ -161,8 +163,14 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         )
     check_settings(kinds, config.data.column_settings)
     folder = bases.resolve(config.text.base) if "text" in groups and config.text.base != "none" else None
+    writes = all(column.kind == "text" for column in records.schema.targets)
+    decode.check(config.write)
     settings = rule.fill(
-        config.train, num_records=len(records), from_base=folder is not None, kinds=set(map(modality, kinds.values()))
+        config.train,
+        num_records=len(records),
+        from_base=folder is not None,
+        kinds=set(map(modality, kinds.values())),
+        writes=writes,
     )
     choose_device(settings.device)
     if settings.threads:
@@ -171,7 +179,13 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     base = None if folder is None else read_base(folder)
     answers = fit_targets(records, settings, known=known)
     source, kept = _fit_inputs(
-        groups, records, config, base=base, seed=settings.seed, searched=_searched(answers, config)
+        groups,
+        records,
+        config,
+        base=base,
+        seed=settings.seed,
+        searched=searched(answers, config),
+        written=to_write(answers, records),
     )
     if kept is not None:
         give_back()  # the whole vocabulary of a base takes 300 MB, which nothing smaller would ever fill again
@@ -179,13 +193,14 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     trunk = (
         base.trunk
         if base
-        else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records))
+        else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records), writes=writes)
     )
     if base and source.max_place > trunk.positions.max_positions:
         raise UserError(
             f"{folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
             f"{source.max_place}. Fit with --base none."
         )
+    answers = shaped(answers, records, source, trunk, config, from_base=base is not None)
     part = _part(source, records, answers, training=True)
     lengths = source.alone.lengths(part.items, len(records)) if source.alone is source.text is not None else None
     if lengths is not None and lengths.over:
@@ -204,48 +219,6 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         validation=None if valid is None else _part(source, valid, answers),
         lengths=lengths,
     )
-
-
-def fit_targets(records: Records, config: TrainConfig, *, known: Records | None = None) -> dict[str, Any]:
-    """Target column -> its `Target`, which knows the labels of `records` and of `known`."""
-    found = {}
-    for column in records.schema.named("target"):
-        labels = records.values(column.name)
-        try:
-            if all(label is None for label in labels):
-                raise UserError(f"expected labels in the {len(labels):,} rows to learn from, got none.")
-            target = targets.find(column.kind, where=f"column '{column.name}'").fit(
-                labels,
-                also=() if known is None else known.values(column.name),
-                label_smoothing=config.label_smoothing,
-                class_weights=config.class_weights,
-            )
-            if target.reads == "tokens":
-                texts = {name: records.values(name) for name in _text_columns(records)}
-                if not texts:
-                    raise UserError("its answers are places in a text, but no column that is learned from is a text.")
-                target = target.located(texts, labels)
-            found[column.name] = target
-        except UserError as error:
-            raise UserError(f"{records.source}, column '{column.name}': {error}") from None
-    return found
-
-
-def _text_columns(records: Records) -> list[str]:
-    return [column.name for column in records.schema.inputs if column.kind == "text"]
-
-
-def _searched(answers: Mapping[str, Any], config: FitConfig) -> str:
-    """The column that answers are places in, "" where none is. Raises UserError for two, and for a pooler."""
-    found = {target.column: name for name, target in answers.items() if target.reads == "tokens"}
-    if len(found) > 1:
-        (one, first), (other, second) = list(found.items())[:2]
-        raise UserError(
-            f"--target: '{first}' stands in the column '{one}' and '{second}' in '{other}'. Fit a model for each."
-        )
-    if found and config.head == "first":
-        raise UserError("--head first: this target's answers are places in a text, which has no pooler. Leave it out.")
-    return next(iter(found), "")
 
 
 @dataclass(frozen=True)
@@ -300,6 +273,8 @@ def begun(
     if base is not None:
         assert source is not None
         base.load(model, source, kept)
+        for _, head in model.writers().values():
+            head.begin_as(model.trunk)
         give_back()
     if settings.engine.shard and current().world > 1:
         return model
@@ -357,6 +332,7 @@ def _fit_inputs(
     base: Base | None,
     seed: int,
     searched: str = "",
+    written: Sequence[str] = (),
 ) -> tuple[Inputs, np.ndarray | None]:
     """Every group's `Input`, fitted on training values; and the rows of the base's token table that stay (or None)."""
     kinds = {column.name: column.kind for column in records.schema.inputs}
@@ -375,9 +351,10 @@ def _fit_inputs(
                 base=None if base is None else base.folder,
                 trim=config.text.trim_vocab,
                 max_tokens=min(config.text.max_tokens or most, most),
-                long=config.text.long,
+                long="truncate" if written else config.text.long,
                 num_pieces=config.text.num_pieces,
                 searched=searched,
+                written=written,
             )
         else:
             own = {name: kinds[name] for name in columns}

@@ -12,7 +12,7 @@ from zaowu.records import names, numbers, spans
 from zaowu.records.facts import Facts, as_strings
 from zaowu.records.records import Table
 
-KINDS = ("category", "tags", "number", "span", "entities")
+KINDS = ("category", "tags", "number", "span", "entities", "text")
 MAX_CLASSES = 50  # that a guessed target may have, or one in 20 rows
 FEW_NUMBERS = 20  # so many different whole numbers may be classes: stars, grades
 SEPARATED = r"[;；|、,，]"

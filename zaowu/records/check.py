@@ -175,6 +175,9 @@ def _clean_labels(labels: pl.Series, kind: str) -> tuple[pl.Series, list[str]]:
         return numbers.parse(labels), []
     if kind in spans.KINDS:  # their places are those of the text as it is; an empty cell is no label
         return pl.select(pl.when(~labels.str.contains(BLANK)).then(labels)).to_series().alias(labels.name), []
+    if kind == "text":
+        texts = labels.str.strip_chars().str.normalize("NFC")
+        return pl.select(pl.when(~texts.str.contains(BLANK)).then(texts)).to_series().alias(labels.name), []
     given = [label for label in labels.unique().to_list() if label is not None]
     tidy = {label: unicodedata.normalize("NFC", label.strip()) or None for label in given}
     cleaned = labels.replace_strict(tidy, default=None, return_dtype=pl.String)

@@ -216,7 +216,8 @@ def find(parts: Mapping[str, Records]) -> Findings:
 def _listed(part: str, records: Records) -> pl.DataFrame:
     """part, place (index in the part), row, content, label of every record."""
     labels: pl.Series | pl.Expr = pl.lit(None, pl.String)
-    known = [target.name for target in records.schema.targets if target.name in records.frame.columns]
+    own = (target for target in records.schema.targets if target.kind != "text")  # of which several may be right
+    known = [target.name for target in own if target.name in records.frame.columns]
     if known:
         labels = records.frame.select(pl.concat_str(known, separator=" / ", ignore_nulls=True)).to_series()
     columns = {"row": records.rows, "content": records.ids}

@@ -18,6 +18,7 @@ FIGURES = {  # what is paired: a figure of every row
     "number": "mae",
     "span": "f1",
     "entities": "row_f1",
+    "text": "chrf",
 }
 
 

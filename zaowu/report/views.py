@@ -17,6 +17,7 @@ METRICS = {
     "number": ("mae", "rmse", "r2"),
     "span": ("f1", "exact_match"),
     "entities": ("entity_f1", "entity_precision", "entity_recall", "macro_f1", "exact_match"),
+    "text": ("chrf", "bleu", "rouge_l", "exact_match"),
 }
 SLICED = {
     "category": "accuracy",
@@ -24,6 +25,7 @@ SLICED = {
     "number": "mae",
     "span": "f1",
     "entities": "row_f1",
+    "text": "chrf",
 }  # the mean of the records' figures
 MAX_HEAT_MAP = 20  # classes
 MAX_PAIRS = 25

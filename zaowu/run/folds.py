@@ -66,7 +66,7 @@ class Kept:
                 }
         except (OSError, SafetensorError, ValueError, TypeError):
             return None
-        widths = {name: () if own.reads == "tokens" else (own.num_outputs,) for name, own in targets.items()}
+        widths = {name: (own.num_outputs,) if own.reads == "pooled" else () for name, own in targets.items()}
         if {name: raw.shape for name, raw in found.items()} != {name: (num_records, *w) for name, w in widths.items()}:
             return None
         note(f"Fold {number + 1} was done before the interruption.")

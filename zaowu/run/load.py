@@ -15,13 +15,14 @@ from zaowu.errors import UserError, shorten
 from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import Evaluation
 from zaowu.inputs import Inputs
+from zaowu.inputs.text.codec import Codec
 from zaowu.model import Model
 from zaowu.records import schema as schemas
 from zaowu.records.records import Schema
 from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent, check_shown
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
-from zaowu.run.save import OUR_TOKENS, TOKENS, TRUNK, in_trunk_folder, is_of_texts, token_facts
+from zaowu.run.save import OUR_TOKENS, TOKENS, TRUNK, has_trunk_folder, in_trunk_folder, is_of_texts, token_facts
 from zaowu.targets import find as find_target, load as load_target
 from zaowu.trunk import families, precision as precisions
 from zaowu.trunk.transformer.encoder import check
@@ -50,7 +51,8 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     answers = data["targets"]
     if not isinstance(answers, dict) or list(answers) != [column.name for column in schema.targets] or not answers:
         raise UserError(f"{where}, 'targets': expected one for each target column, got {shorten(answers)}.")
-    if isinstance(data["inputs"], dict) and "text" in data["inputs"]:
+    writes = any(column.kind == "text" for column in schema.targets)
+    if writes or (isinstance(data["inputs"], dict) and "text" in data["inputs"]):
         listed(data, "tokenizer.json", "tokenizer_config.json", folder=folder)
     source = Inputs.from_state(data["inputs"], folder, where=f"{where}, 'inputs'")
     _check_columns(schema, source.columns, where=where)
@@ -59,12 +61,15 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
         target, place = answers[column.name], f"{where}, target '{shorten(column.name)}'"
         if not isinstance(target, dict) or target.get("kind") != column.kind:
             raise UserError(f"{place}: expected an object of kind {column.kind}, got {shorten(target)}.")
-        targets[column.name] = load_target(target["kind"], target.get("state"), where=place)
+        found = load_target(target["kind"], target.get("state"), where=place)
+        if found.reads == "states":
+            found = found.equipped(Codec.from_folder(folder) if source.text is None else source.text.codec)
+        targets[column.name] = found
     config = from_plain(ModelConfig, data["model"], where=f"{where}, 'model'")
     if config.head == "first" and not is_of_texts(source, targets):
         raise UserError(f"{where}, 'model': expected head mean for columns of several kinds or answers in a text.")
     _check_searched(source, targets, where=where)
-    in_trunk = config.head == "mean" and source.text is not None
+    in_trunk = config.head == "mean" and has_trunk_folder(source, targets)
     listed(data, *([f"{TRUNK}/model.safetensors"] if in_trunk else []), folder=folder)
     model = _model(folder, data["model_type"], source, targets, config, where=where)
     precisions.use(model, dtype)
@@ -143,7 +148,7 @@ def _model(
     if not is_of_texts(source, targets):
         state: dict[str, Tensor] = {}
         rest = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        if source.text is not None:
+        if has_trunk_folder(source, targets):
             state, path = _published(folder, model_type, source, targets, config, where=where)
             codec = source.text.codec
             held = in_trunk_folder(model, model_type, token_facts(codec.num_pieces, codec.pad_id, model_type))

@@ -26,6 +26,7 @@ from zaowu.trunk import families
 
 if TYPE_CHECKING:
     from zaowu.inputs import Inputs
+    from zaowu.inputs.text.codec import Codec
     from zaowu.model import Model
     from zaowu.run import Run
 
@@ -39,11 +40,12 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
     with writing(folder):
         fresh = begin(folder)
         words = run.source.text
-        if words is not None:
-            words.codec.save(fresh)
+        codec = codec_of(run.source, run.targets)
+        if codec is not None:
+            codec.save(fresh)
         if run.config.head == "first":
             _write_published(run, fresh, classify=True)
-        elif words is not None:
+        elif has_trunk_folder(run.source, run.targets):
             (fresh / TRUNK).mkdir(exist_ok=True)
             _write_published(run, fresh / TRUNK, classify=False)
             words.codec.save(fresh / TRUNK)
@@ -65,6 +67,18 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
 def is_of_texts(source: Inputs, targets: Mapping[str, Any]) -> bool:
     """Whether a record is nothing but text and each answer is one of the whole: what sentence-transformers can say."""
     return source.alone is source.text is not None and all(target.reads == "pooled" for target in targets.values())
+
+
+def has_trunk_folder(source: Inputs, targets: Mapping[str, Any]) -> bool:
+    """Whether what reads stands in a folder of its own, for others. With a half that writes, it is half of a model."""
+    return source.text is not None and all(target.reads != "states" for target in targets.values())
+
+
+def codec_of(source: Inputs, targets: Mapping[str, Any]) -> Codec | None:
+    """The pieces of all texts that are read and written, or None without such."""
+    if source.text is not None:
+        return source.text.codec  # type: ignore[no-any-return]
+    return next((target.codec for target in targets.values() if target.reads == "states"), None)
 
 
 def manifest(run: Run) -> dict[str, Any]:
@@ -134,7 +148,7 @@ def in_trunk_folder(run_model: Model, model_type: str, facts: dict[str, int]) ->
 def _write_rest(run: Run, folder: Path) -> None:
     """Everything that is not in `trunk/`, under our own names: several groups of columns, or no text at all."""
     state = run.model.state_dict()
-    if run.source.text is not None:
+    if has_trunk_folder(run.source, run.targets):
         codec = run.source.text.codec
         facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
         held = in_trunk_folder(run.model, run.model_type, facts)

@@ -115,7 +115,7 @@ class Target(Protocol):
     """What every kind of answer offers. Labels are raw values; answers are what the batch holds of them."""
 
     name: ClassVar[str]  # its kind: the name of its file
-    reads: ClassVar[str]  # what its head is given: "pooled", a record's states as one (B, D), or "tokens", (B, T, D)
+    reads: ClassVar[str]  # what its head is given: "pooled", a record's states as one (B, D), "tokens", (B, T, D), or "states"
     metrics: ClassVar[Mapping[str, Metric]]
     headline: ClassVar[str]  # the metric by which it is held against a baseline
     primary: ClassVar[tuple[str, ...]]  # metrics that choose a checkpoint; each decides when all before are equal
@@ -245,8 +245,43 @@ class TokenTarget(Target, Protocol):
         ...
 
 
+class StatesTarget(Target, Protocol):
+    """A target with `reads` "states": its head makes answers of several parts, each with all states before its eyes.
+
+    The head is given the states, their mask, and in training the answers, (B, U); without answers it writes some. What
+    is kept of a record is as of a `TokenTarget`: a list of `piece`. `features` gives (N,) object, None for "no label".
+    It has pieces and sizes that come from all columns together: `shaped` and, where they were saved, `equipped`.
+    """
+
+    piece: ClassVar[Any]
+
+    def shaped(self, codec: Any, labels: Sequence, trunk: Any, *, layers: int, write: Any) -> Any:
+        """The same target, with its pieces, and with what training labels say about sizes."""
+        ...
+
+    def equipped(self, codec: Any) -> Any:
+        """The same target with its pieces."""
+        ...
+
+    def answer_tokens(self, answers: Sequence) -> list[np.ndarray]:
+        """The parts of each answer, (U,) int32, as many as there is room for; of none, (0,). answers: of `features`."""
+        ...
+
+    def told(self, outputs: np.ndarray) -> dict[str, float]:
+        """What chooses an epoch, `log_loss` among it: from (N, 3) of each record's loss, parts, and right parts."""
+        ...
+
+    def merge(self, windows: Sequence) -> list:
+        """What is kept of a record, from that of its windows; there may be none."""
+        ...
+
+    def fit_cheap(self, texts: Mapping[str, Sequence], labels: Sequence, valid: Any = None) -> tuple[Any, Any]:
+        """As that of a `TokenTarget`; `outputs` has one piece for each of the method's `names`."""
+        ...
+
+
 def packed(outputs: np.ndarray) -> str:
-    """(N,) object, what a `TokenTarget` keeps of records, as JSON."""
+    """(N,) object, lists of what a target keeps of records, as JSON."""
     return json.dumps(outputs.tolist(), ensure_ascii=False)
 
 
@@ -268,7 +303,7 @@ def as_tensor(outputs: np.ndarray) -> np.ndarray:
 
 def from_tensor(tensor: np.ndarray, target: Any) -> np.ndarray:
     """The inverse of `as_tensor`. Raises ValueError or TypeError for what it did not make."""
-    if target.reads != "tokens":
+    if target.reads == "pooled":
         return tensor
     return unpacked(tensor.tobytes().decode("utf-8", "surrogatepass"), target)
 

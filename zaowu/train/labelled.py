@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zaowu.batching.batch import Batch, collate
+from zaowu.batching.batch import Batch, collate, padded_answers
 from zaowu.batching.order import chance, train_batches
 from zaowu.config import TrainConfig
 from zaowu.evaluate.predict import predict
@@ -54,16 +54,21 @@ class LabelledFeed:
         self.ids = item_ids(part.ids[self.records], self.records)
         if part.weights is not None:
             self.shares = self.shares * part.weights[self.records]
-        pooled = {name: target for name, target in targets.items() if target.reads != "tokens"}
+        pooled = {name: target for name, target in targets.items() if target.reads == "pooled"}
         self.answers = {name: target.features(part.labels[name]) for name, target in pooled.items()}
         self.by_token = {
-            name: _token_answers(source, part, name, target) for name, target in targets.items() if name not in pooled
+            name: _token_answers(source, part, name, target) for name, target in targets.items() if target.reads == "tokens"
         }
+        self.told = told_answers(targets, part)
+        beside = [np.array([len(row) for row in rows])[self.records] for rows in self.told.values()]
+        self.beside = sum(beside[1:], beside[0]) if beside else None
+        self.sizes = self.lengths if self.beside is None else self.lengths + self.beside
         self._order: tuple[int, list[np.ndarray]] = -1, []
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         if self._order[0] != epoch:
-            found = train_batches(self.lengths, self.ids, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
+            how = {"batch_size": self.batch_size, "seed": self.seed, "epoch": epoch}
+            found = train_batches(self.lengths, self.ids, beside=self.beside, **how)
             self._order = epoch, found
         return self._order[1]
 
@@ -71,10 +76,10 @@ class LabelledFeed:
         return -(-len(self.lengths) // self.batch_size)
 
     def num_tokens(self, epoch: int, number: int) -> int:
-        return int(self.lengths[self.batches(epoch)[number]].sum())
+        return int(self.sizes[self.batches(epoch)[number]].sum())
 
     def epoch_tokens(self, epoch: int) -> int:
-        return int(self.lengths.sum())
+        return int(self.sizes.sum())
 
     def batch(self, epoch: int, number: int) -> Batch:
         index = self.batches(epoch)[number]
@@ -95,9 +100,13 @@ class LabelledFeed:
         )
         batch.coins = torch.from_numpy(chances.view(np.int64))
         for name, each in self.by_token.items():
-            padded = _padded([each[i] for i in index], batch.mask.shape[1])
+            padded = padded_answers([each[i] for i in index], width=batch.mask.shape[1])
             batch.targets[name] = torch.from_numpy(padded)
             batch.target_mask[name] = torch.from_numpy((padded >= 0).reshape(len(index), -1).any(axis=1))
+        for name, each in self.told.items():
+            padded = padded_answers([each[i] for i in records])
+            batch.targets[name] = torch.from_numpy(padded.astype(np.int64))
+            batch.target_mask[name] = torch.from_numpy((padded >= 0).any(axis=1))
         batch.by_token = frozenset(self.by_token)
         return batch
 
@@ -120,17 +129,23 @@ class LabelledJudge:
         # With ranks each one answers its share; where weights are spread over them, all go through all together.
         others = ALONE if model.is_sharded else current()
         items = [item for item in self.part.items if item.record % others.world == others.rank]
-        outputs = predict(model, self.source, items, num_records=len(self.part), label="validating")
+        told = told_answers(model.targets, self.part)
+        outputs = predict(model, self.source, items, num_records=len(self.part), label="validating", told=told)
         outputs = {name: _of_all(raw, model.targets[name], others) for name, raw in outputs.items()}
         for name, target in model.targets.items():
             rows = [i for i, label in enumerate(self.part.labels[name]) if label is not None]
             labels, raw = [self.part.labels[name][i] for i in rows], outputs[name][rows]
-            if rows:
+            if rows and name in told:
+                found = target.told(raw)
+                ranks.append((-found["log_loss"],))
+                noises.append(0.0)
+            elif rows:
                 found = target.score(target.tuned(raw, target.features(labels)).decode(raw), labels)
-                before = f"{name}: " if len(model.targets) > 1 else ""
-                scores |= {f"{before}{metric}": value for metric, value in found.items()}
                 ranks.append(rank(target, found))
                 noises.append(noise(target, found, len(rows)))
+            if rows:
+                before = f"{name}: " if len(model.targets) > 1 else ""
+                scores |= {f"{before}{metric}": value for metric, value in found.items()}
         middle = tuple(sum(parts) / len(parts) for parts in zip(*ranks, strict=False))  # over the targets
         return Judged(scores, middle, sum(noises) / max(1, len(noises)))
 
@@ -145,12 +160,13 @@ def _token_answers(source: Inputs, part: Part, name: str, target: Any) -> list[n
     return found
 
 
-def _padded(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
-    """(T, ...) answers of B items -> (B, width, ...), -1 where there is none."""
-    padded = np.full((len(rows), width, *rows[0].shape[1:]), -1, rows[0].dtype)
-    for row, out in zip(rows, padded, strict=True):
-        out[: len(row)] = row
-    return padded
+def told_answers(targets: Mapping[str, Any], part: Part) -> dict[str, list[np.ndarray]]:
+    """For targets that read states, the parts of each record's answer."""
+    return {
+        name: target.answer_tokens(target.features(part.labels[name]))
+        for name, target in targets.items()
+        if target.reads == "states"
+    }
 
 
 def _of_all(raw: np.ndarray, target: Any, others: Ranks) -> np.ndarray:

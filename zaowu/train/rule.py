@@ -61,6 +61,11 @@ RECIPES = {
         many=Recipe((3, 128, 4), 256, 5e-4, 128, 20, norm_place="after"),
     ),
 }
+# Of a text that is written: the layers of either half for those that a reader alone has, and the rest of its recipe.
+PAIR_LAYERS = 3 / 4
+PAIR = Recipe((3, 256, 4), 1024, 1e-3, 32, 30, few=4000, few_epochs=60)
+PAIR_SMOOTHING = 0.1
+PAIR_FROM_BASE_LR = 3e-4  # what looks back is fresh and has far to go
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
 PRETRAIN_TOKENS = 20_000_000  # read at least, up to twenty epochs of a small corpus
@@ -75,16 +80,26 @@ def recipe(kinds: Collection[str], num_records: int) -> Recipe | None:
     return found.many if found is not None and found.many is not None and num_records >= found.few else found
 
 
-def fill(config: TrainConfig, *, num_records: int, from_base: bool, kinds: Collection[str] = ("text",)) -> TrainConfig:
-    """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read."""
-    own = None if from_base else recipe(kinds, num_records)
+def fill(
+    config: TrainConfig,
+    *,
+    num_records: int,
+    from_base: bool,
+    kinds: Collection[str] = ("text",),
+    writes: bool = False,
+) -> TrainConfig:
+    """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read.
+
+    writes: the answer is a text."""
+    own = None if from_base else PAIR if writes else recipe(kinds, num_records)
     if own is not None:
         epochs = own.few_epochs if num_records < own.few else own.epochs
         batch_size, lr = own.batch_size, own.lr
     elif from_base:
         epochs = 10 if num_records < FEW else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
-        lr = 1e-4
+        lr = PAIR_FROM_BASE_LR if writes else 1e-4
+        epochs *= 2 if writes else 1
     else:
         epochs = 30 if num_records < 4000 else 12
         batch_size = 32
@@ -98,6 +113,7 @@ def fill(config: TrainConfig, *, num_records: int, from_base: bool, kinds: Colle
         batch_size=batch_size,
         lr=config.lr or lr,
         warmup=warmup if config.warmup is None else config.warmup,
+        label_smoothing=(PAIR_SMOOTHING if writes else 0.0) if config.label_smoothing is None else config.label_smoothing,
     )
 
 
@@ -133,10 +149,12 @@ def from_scratch(
     causal: bool = False,
     kinds: Collection[str] = ("text",),
     num_records: int = 0,
+    writes: bool = False,
 ) -> TrunkConfig:
     """The trunk of a named size, for training without a base: BERT's switches or, with `causal`, Llama's.
 
     kinds: the modalities that are read; without text the usual size is that of their recipe for `num_records`.
+    writes: another half of as many layers will write an answer; both are smaller then.
 
     SwiGLU has three matrices where others have two; at 8/3 of the width it has as many weights (Shazeer 2020).
     """
@@ -176,7 +194,7 @@ def from_scratch(
         )
     return TrunkConfig(
         dim=dim,
-        num_layers=layers,
+        num_layers=math.ceil(PAIR_LAYERS * layers) if writes else layers,
         ffn_dim=4 * dim,
         positions=PositionConfig(max_positions=max_positions),
         attention=AttentionConfig(num_heads=heads),

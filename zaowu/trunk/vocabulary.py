@@ -33,10 +33,26 @@ class Vocabulary(nn.Module):
         self.dtype = None if dtype == torch.float32 else dtype
 
     def forward(
-        self, states: Tensor, table: Tensor, labels: Tensor, *, weights: Tensor, bias: Tensor | None = None
+        self,
+        states: Tensor,
+        table: Tensor,
+        labels: Tensor,
+        *,
+        weights: Tensor,
+        bias: Tensor | None = None,
+        smoothing: float = 0.0,
     ) -> Tensor:
-        """The sum of weight x cross-entropy, a number. labels: (M,) int64 below V. weights: (M,)."""
+        """The sum of weight x cross-entropy, a number. labels: (M,) int64 below V. weights: (M,).
+
+        smoothing: the share of the right answer that is spread evenly over all V (Szegedy et al. 2016, section 7). It
+        adds smoothing x (z_y - the mean of z), which needs no logits: x (E_y - the mean row of E).
+        """
         total: Tensor = _CrossEntropy.apply(states, table, bias, labels, weights, self.dtype or table.dtype)
+        if smoothing and len(states):
+            gap = (states * (F.embedding(labels, table) - table.mean(0))).sum(1)
+            if bias is not None:
+                gap = gap + bias[labels] - bias.mean()
+            total = total + smoothing * (gap @ weights.to(gap.dtype))
         return total
 
     @torch.no_grad()

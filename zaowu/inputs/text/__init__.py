@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from zaowu.inputs.text.embedder import TokenEmbedding
 
-__all__ = ["BaselineFeatures", "Input", "Lengths", "guess"]
+__all__ = ["BaselineFeatures", "Input", "Lengths", "codec_of", "guess"]
 
 KIND = "text"
 LENGTH_BINS = 12
+LEAST_PIECES = 261  # of bytes: all of them, and five special ones
+CHARACTERS_A_PIECE = 40  # of text that a piece is worth: of little text long pieces would be learned by heart
 MAX_TRAIN_WINDOWS = 8  # of one very long record in one epoch
 MAX_WINDOWS = 64  # of one record in prediction: some 30,000 tokens, evenly spread over the text
 
@@ -66,6 +68,19 @@ class Lengths:
     unknown_share: float
 
 
+def codec_of(texts: Sequence[str], num_pieces: int) -> Codec:
+    """Pieces of bytes, with which every text can be read and written: at most `num_pieces`, fewer of little text.
+
+    Raises UserError for fewer than the bytes and the special pieces.
+    """
+    from zaowu.inputs.text.learn_pieces import learn
+
+    if num_pieces < LEAST_PIECES:
+        raise UserError(f"--set num_pieces: expected at least {LEAST_PIECES} where texts are written, got {num_pieces}.")
+    enough = max(LEAST_PIECES, sum(map(len, texts)) // CHARACTERS_A_PIECE)
+    return learn(texts, kind="bpe", num_pieces=min(num_pieces, enough), written=True)
+
+
 class Input:
     """The text columns of a record as one row of tokens; one codec and one embedding for all of them.
 
@@ -101,16 +116,18 @@ class Input:
         long: Literal["window", "truncate"] = "window",
         num_pieces: int = 8000,
         searched: str = "",
+        written: Sequence[str] = (),
     ) -> tuple[Input, np.ndarray | None]:
         """Learns the pieces from training values, one sequence per column.
 
-        base: a folder with tokenizer files, or None to learn `num_pieces` pieces from the texts alone.
+        base: a folder with tokenizer files, or None to learn `num_pieces` pieces from the texts alone. written: answers
+        that are texts, which are written with the same pieces.
         Returns the input, and which rows of the base's token table it keeps (None = all, in order).
         """
-        texts = [text for column in values for text in column]
+        texts = [text for column in values for text in column] + list(written)
         kept = None
         if base is None:
-            codec = Codec.train(texts, num_pieces=num_pieces)
+            codec = codec_of(texts, num_pieces) if written else Codec.train(texts, num_pieces=num_pieces)
         else:
             codec = Codec.from_folder(base)
             if trim == "auto":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,9 @@ FILES = ("tokenizer.json", "tokenizer_config.json")
 MAX_TOKENS = 512  # where the files of a base say nothing
 PROBE = "a 字 \u0378"  # a word, a Chinese character, and one that no vocabulary has
 CHUNK = 2000  # texts tokenised at once: the library works on them in parallel
+BROKEN = "\ufffd"  # what a part of a character is shown as
+_HAN = "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"  # with the signs of Chinese and Japanese texts
+JOINED = f"(?<={_HAN}) +| +(?={_HAN})"
 ROLES = ("unk_token", "pad_token", "cls_token", "sep_token", "bos_token", "eos_token", "mask_token")
 
 
@@ -41,6 +45,10 @@ class Codec:
             tried = self.tokenizer.encode(PROBE, PROBE).ids
         except Exception as error:  # the library raises nothing narrower
             raise UserError(f"{where}: the tokenizer file cannot be used ({shorten(error, 200)}).") from error
+        if self.tokenizer.decoder is None and (spec.get("model") or {}).get("type") == "WordPiece":
+            from tokenizers import decoders
+
+            self.tokenizer.decoder = decoders.WordPiece()
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.special = {role: settings[role] for role in ROLES if isinstance(settings.get(role), str)}
@@ -97,6 +105,39 @@ class Codec:
         if number is None:
             raise UserError(f"{self.where}: the tokenizer names no '{role}' that is one of its pieces.")
         return int(number)
+
+    def end_pieces(self) -> tuple[int, int]:
+        """The pieces before and behind a text that is written. Raises UserError where either is missing."""
+        first, last = (
+            next((role for role in roles if role in self.special), roles[0])
+            for roles in (("bos_token", "cls_token", "eos_token"), ("eos_token", "sep_token"))
+        )
+        return self.piece(first), self.piece(last)
+
+    @property
+    def special_ids(self) -> list[int]:
+        """The numbers of all special pieces."""
+        added = (entry["id"] for entry in self.spec.get("added_tokens", ()) if entry.get("special"))
+        found = (self.tokenizer.token_to_id(piece) for piece in self.special.values())
+        return sorted({*added, *(number for number in found if number is not None)})
+
+    def bare(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text without special pieces, (T,) int32."""
+        found: list[np.ndarray] = []
+        for start in range(0, len(texts), CHUNK):
+            part = self.tokenizer.encode_batch_fast(list(texts[start : start + CHUNK]), add_special_tokens=False)
+            found += [np.asarray(encoding.ids, np.int32) for encoding in part]
+        return found
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids that were written; special pieces are left out.
+
+        Where every Chinese character is a word of its own, the spaces that a word has before it are none of the text.
+        """
+        text = str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        if (self.spec.get("model") or {}).get("type") == "WordPiece":
+            text = re.sub(JOINED, "", text)
+        return text.replace(BROKEN, "").strip()
 
     def _unknown(self) -> int:
         """-1, which no text holds, for a tokenizer that can write every text: one of bytes needs no such piece."""

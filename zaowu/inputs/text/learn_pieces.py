@@ -29,7 +29,12 @@ SAMPLE_MB = {"wordpiece": 16.0, "bpe": 8.0, "unigram": 4.0}
 
 
 def learn(
-    texts: Iterable[str], *, kind: Kind = "wordpiece", num_pieces: int | None = None, causal: bool = False
+    texts: Iterable[str],
+    *,
+    kind: Kind = "wordpiece",
+    num_pieces: int | None = None,
+    causal: bool = False,
+    written: bool = False,
 ) -> Codec:
     """A vocabulary of at most `num_pieces` pieces, special ones included, that `texts` alone decide.
 
@@ -38,6 +43,7 @@ def learn(
     wordpiece: BERT's, lower case, every Han character a word. bpe: merges of bytes (GPT-2's), which can write every
     text. unigram: SentencePiece's. The last two need no spaces between words.
     causal: an end-of-text piece, padding, and nothing put around a text; otherwise BERT's special pieces and template.
+    written: texts are written with these pieces as well, which must change no character; with `causal` it is so anyway.
 
     texts: read twice, the second time from a temporary file; how much that is, is the caller's choice. Equal texts
     give equal pieces, but for Unigram's, whose scores are sums that the library takes in any order.
@@ -46,7 +52,8 @@ def learn(
     if kind not in KINDS:
         raise UserError(f"--pieces: expected wordpiece, bpe or unigram, got '{kind}'.{nearest(kind, KINDS)}")
     special = _special(kind, causal)
-    tokenizer = _tokenizer(kind, causal, {})
+    keeps = causal or written
+    tokenizer = _tokenizer(kind, causal, {}, keeps=keeps)
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
         counts = _spooled(texts, file, tokenizer)
         if not counts:
@@ -58,7 +65,7 @@ def learn(
             )
         if kind == "wordpiece":
             vocab = _word_pieces(tokenizer, file, rare, num_pieces, special)
-            tokenizer = _tokenizer(kind, causal, vocab)
+            tokenizer = _tokenizer(kind, causal, vocab, keeps=keeps)
         else:
             least = len(special) + (256 if kind == "bpe" else len(counts) - len(rare) + SPARE)
             _check_size(num_pieces, least, "bytes" if kind == "bpe" else "characters")
@@ -88,15 +95,15 @@ def _settings(kind: str, causal: bool) -> dict[str, Any]:
     return {"tokenizer_class": "PreTrainedTokenizerFast", **names, "model_max_length": MAX_TOKENS}
 
 
-def _tokenizer(kind: str, causal: bool, vocab: dict[str, int]) -> Tokenizer:
+def _tokenizer(kind: str, causal: bool, vocab: dict[str, int], *, keeps: bool) -> Tokenizer:
     """The library's tokenizer without pieces, or for WordPiece with those of `vocab`.
 
-    What is written again is not changed where a decoder writes (NFC); for reading alone, full-width forms and their
-    like are joined (NFKC).
+    keeps: what is written again is not changed (NFC); for reading alone, full-width forms and their like are joined
+    (NFKC).
     """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    forms = normalizers.NFC() if causal else normalizers.NFKC()
+    forms = normalizers.NFC() if keeps else normalizers.NFKC()
     unknown = UNKNOWN if causal else "[UNK]"
     if kind == "wordpiece":
         tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=unknown))

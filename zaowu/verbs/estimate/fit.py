@@ -185,7 +185,11 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
         held = prepared.folds[records] == place
         num_records = int((prepared.folds != place).sum())
         settings = rule.fill(
-            config.train, num_records=num_records, from_base=ready.base is not None, kinds=ready.source.kinds
+            config.train,
+            num_records=num_records,
+            from_base=ready.base is not None,
+            kinds=ready.source.kinds,
+            writes=all(target.reads == "states" for target in ready.targets.values()),
         )
         settings = replace(settings, time_limit=limit)
         found.append(_fitting(settings, lengths[~held], ids[~held], valid=nothing, asked=lengths[held]))

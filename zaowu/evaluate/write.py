@@ -1,0 +1,98 @@
+"""Answers that a model writes piece by piece: the likeliest each time, or the best of several beams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zaowu.batching.batch import padded_answers
+from zaowu.decode.search import beam_search, one_by_one
+from zaowu.trunk.kernels.write import ROWS
+from zaowu.trunk.transformer.decoder.cross import Memory
+from zaowu.trunk.transformer.decoder.writer import Writer
+
+NUM_KEPT = 5  # texts of a record, of more beams
+
+Rows = list[tuple[tuple[int, ...], bool]]  # pieces, and whether an end piece ended them
+
+
+class Pen:
+    """Writes with one head of a model. target, head: as `Model.writers` gives them; the model must not be training."""
+
+    def __init__(self, target: Any, head: Any) -> None:
+        self.target, self.head = target, head
+        self.writer: Writer = head.writer()
+        _, self.end = target.pieces.end_pieces()
+        self.config = replace(target.write, max_tokens=target.room)
+
+    @torch.no_grad()
+    def __call__(self, states: Tensor, mask: Tensor, sources: Sequence[str]) -> list[list[Any]]:
+        """For each row of (B, S, D) states its texts, the best first. sources: B, see `Written.source`."""
+        step, found = max(1, ROWS // self.config.beams), []
+        for start in range(0, len(states), step):
+            part = slice(start, start + step)
+            width = int(mask[part].any(0).nonzero().max()) + 1 if bool(mask[part].any()) else 1
+            found += self._written(states[part, :width], mask[part, :width], sources[part])
+        return found
+
+    def _written(self, states: Tensor, mask: Tensor, sources: Sequence[str]) -> list[list[Any]]:
+        texts = self._search(states, mask)
+        owners = torch.tensor([row for row, own in enumerate(texts) for _ in own], device=states.device)
+        every = [one for own in texts for one in own]
+        told = [np.array([*pieces, self.end] if ended else pieces, np.int32) for pieces, ended in every]
+        scores = self._scores(states[owners], mask[owners], told)
+        rows = iter(zip(every, scores, strict=True))
+        return [
+            [
+                self.target.piece(self.target.pieces.decode(pieces), score, len(pieces) + ended, not ended, source)
+                for (pieces, ended), score in (next(rows) for _ in own)
+            ]
+            for own, source in zip(texts, sources, strict=True)
+        ]
+
+    def _search(self, states: Tensor, mask: Tensor) -> list[Rows]:
+        num, start = len(states), self.head.start
+        ids = torch.full((num, 1), start, device=states.device)
+        memory = Memory(states, mask)
+        logits, state = self.writer.begin(ids, torch.ones_like(ids, dtype=torch.bool), each=self.config.beams,
+                                          memory=memory)  # fmt: skip
+        how: dict[str, Any] = {
+            "beginnings": [[start]] * num,
+            "rooms": [self.config.max_tokens] * num,
+            "ends": (self.end,),
+            "config": self.config,
+        }
+        if self.config.beams > 1:
+            best = beam_search(self.writer.step, state, logits, **how)
+            return [[(one.tokens, one.reason == "end") for one in own[:NUM_KEPT]] for own in best]
+        pieces: list[list[int]] = [[] for _ in range(num)]
+        ended = [False] * num
+        for told in one_by_one(self.writer.step, state, logits, **how):
+            for one in told:
+                if one.reason == "end":
+                    ended[one.row] = True
+                else:
+                    pieces[one.row].append(one.token)
+        return [[(tuple(own), done)] for own, done in zip(pieces, ended, strict=True)]
+
+    def _scores(self, states: Tensor, mask: Tensor, told: list[np.ndarray]) -> list[float]:
+        """The mean log probability of the pieces of each text, all of them in one pass."""
+        answers = torch.from_numpy(padded_answers(told)).to(states.device)
+        sums = self.head(states, mask, answers).judge()
+        means: list[float] = (-sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
+        return means
+
+
+def fingerprint(features: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """Equal for records of which the same is read."""
+    digest = blake2b(digest_size=8)
+    for group in sorted(features):
+        for name in sorted(features[group]):
+            digest.update(np.ascontiguousarray(features[group][name]).tobytes())
+    return digest.hexdigest()
