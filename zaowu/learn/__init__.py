@@ -29,6 +29,7 @@ from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
 from zaowu.train.parallel import current
 from zaowu.trunk import families
+from zaowu.trunk.adapters import Adapters, count
 from zaowu.trunk.transformer.linear import INIT_STD
 
 DEFAULT_TOKENS = 512
@@ -52,6 +53,7 @@ class Learned:
     num_pieces_before: int
     lengths: text.Lengths | None
     threads: int
+    adapters: Adapters | None = None  # they are in the model's weights already
     predict_rows_per_s: float | None = None
 
     def outputs(self, records: Records, *, label: str = "predicting") -> dict[str, np.ndarray]:
@@ -81,7 +83,7 @@ class Ready:
     """Records made ready to learn from: tokenised and counted, every choice made. No weight is allocated yet.
 
     records, valid: what the items of `part` and `validation` were made of. kept: rows of the base's token table that
-    stay (None: all). settings: with the rule's choices filled in.
+    stay (None: all). settings: with the rule's choices filled in. adapters: rank and alpha of those that learn.
     """
 
     records: Records
@@ -95,6 +97,7 @@ class Ready:
     part: Part
     validation: Part | None
     lengths: text.Lengths | None
+    adapters: tuple[int, float] | None = None
 
     @property
     def num_pieces_before(self) -> int:
@@ -107,11 +110,22 @@ class Ready:
         """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
         return Model(self.source.groups, self.targets, self.config)
 
+    def num_adapted(self, model: Model) -> int | None:
+        """Weights that learn where adapters do. model: of `new_model`, which need not have memory."""
+        if self.adapters is None:
+            return None
+        last = sum(weight.numel() for part in model.last_parts().values() for weight in part.parameters())
+        return last + count(model.trunk, rank=self.adapters[0])
+
     def model(self) -> Model:
         """The model before its first step, on its device."""
         own = None if self.base else rule.recipe(self.source.kinds, len(self.records))
         std = INIT_STD if own is None else own.init_std
-        return begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept, std=std)
+        model = begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept, std=std)
+        if self.adapters is not None:
+            rank, alpha = self.adapters
+            model.adapt(rank=rank, alpha=alpha, seed=self.settings.seed)
+        return model
 
     def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
         """Trains; then the targets are tuned on the validation records."""
@@ -129,6 +143,7 @@ class Ready:
             num_pieces_before=self.num_pieces_before,
             lengths=self.lengths,
             threads=torch.get_num_threads(),
+            adapters=None if self.adapters is None else Adapters(*self.adapters, model.merge()),
         )
         tunes = any(target.reads != "states" for target in self.targets.values())  # else all would be written for it
         if self.valid is not None and tunes and not training.stopped:
@@ -162,6 +177,8 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
             f"--head first: reads the first token of a text, and this model reads {names}. Use --head mean."
         )
     check_settings(kinds, config.data.column_settings)
+    if config.text.lora is not None and "text" not in groups:
+        raise UserError(f"--lora: adapts a base of texts, and this model reads {', '.join(groups)}. Leave it out.")
     folder = bases.resolve(config.text.base) if "text" in groups and config.text.base != "none" else None
     writes = all(column.kind == "text" for column in records.schema.targets)
     decode.check(config.write)
@@ -171,6 +188,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         from_base=folder is not None,
         kinds=set(map(modality, kinds.values())),
         writes=writes,
+        adapts=config.text.lora is not None,
     )
     choose_device(settings.device)
     if settings.threads:
@@ -193,7 +211,9 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     trunk = (
         base.trunk
         if base
-        else rule.from_scratch(config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records), writes=writes)
+        else rule.from_scratch(
+            config.text.size, max_positions=most, kinds=source.kinds, num_records=len(records), writes=writes
+        )
     )
     if base and source.max_place > trunk.positions.max_positions:
         raise UserError(
@@ -218,6 +238,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         part=part,
         validation=None if valid is None else _part(source, valid, answers),
         lengths=lengths,
+        adapters=config.text.adapters,
     )
 
 
@@ -300,6 +321,10 @@ def check_choices(config: FitConfig) -> FitConfig:
     """
     choose_device(config.train.device)
     if config.text.base == "none":
+        if config.text.lora is not None:
+            raise UserError(
+                "--lora: adapts a base, and with --base none there is nothing to adapt. Leave one of them out."
+            )
         rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
         return config
     folder = bases.resolve(config.text.base)

@@ -26,6 +26,7 @@ from zaowu.report.content import ReportContent
 from zaowu.report.verdict import verdicts
 from zaowu.run import given
 from zaowu.targets import Prediction, Score, joined, labelled
+from zaowu.trunk.adapters import Adapters
 
 NUM_NAMED = 5  # rows that could not be read
 MANY_UNKNOWN = 0.05  # share of a text that the vocabulary may not know before a person is told
@@ -154,7 +155,8 @@ class Run:
 
     targets: column -> its `Target`. config: as used, nothing left open. content: what the report says.
     facts: versions, data, base, how made.
-    stopped: training was interrupted, and a checkpoint waits in the folder.
+    stopped: training was interrupted, and a checkpoint waits in the folder. adapters: of --lora, which are in the
+    weights, to be saved beside them; None after loading.
     """
 
     schema: Schema
@@ -168,6 +170,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     stopped: bool = False
+    adapters: Adapters | None = None
 
     def predict(self, data: Any) -> Predicted:
         """data: texts, a path, a polars or pandas frame, or anything else that `fit` reads.

@@ -18,11 +18,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zaowu import bases
 from zaowu.config import to_plain
 from zaowu.records import schema as schemas
 from zaowu.report.write import write as write_report
 from zaowu.run.folder import begin, seal, settle, write_json, writing
 from zaowu.trunk import families
+from zaowu.trunk.adapters import Adapters
+from zaowu.trunk.families import peft
 
 if TYPE_CHECKING:
     from zaowu.inputs import Inputs
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from zaowu.run import Run
 
 TRUNK = "trunk"
+ADAPTER = "adapter"
 TOKENS = "embedder.tokens.weight"  # what a family calls the token table
 OUR_TOKENS = "embedders.text.weight"
 
@@ -53,6 +57,8 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
             _write_rest(run, fresh)
         elif run.config.head == "mean":
             _write_sentence_transformers(run, fresh)
+        if run.adapters is not None:
+            _write_adapters(run, run.adapters, fresh / ADAPTER)
         if run.baselines is not None:
             run.baselines.save(fresh)
         write_json(fresh / "metrics.json", asdict(run.content))
@@ -119,6 +125,15 @@ def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
         write_json(folder / "config.json", config)
     state = published_state(run.model.state_dict())
     families.save_tensors(folder / "model.safetensors", state, family.names(trunk, facts, classify=classify))
+
+
+def _write_adapters(run: Run, adapters: Adapters, folder: Path) -> None:
+    """For the base as others publish it, whose other weights are not in the folder."""
+    codec, trunk = run.source.text.codec, run.model.config.trunk
+    facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
+    places = families.find(run.model_type).names(trunk, facts)
+    folder.mkdir(exist_ok=True)
+    peft.write(folder, adapters, places, base=bases.published_name(run.config.text.base), causal=False)
 
 
 def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:

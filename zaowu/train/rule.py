@@ -65,6 +65,7 @@ RECIPES = {
 PAIR_LAYERS = 3 / 4
 PAIR = Recipe((3, 256, 4), 1024, 1e-3, 32, 30, few=4000, few_epochs=60)
 PAIR_SMOOTHING = 0.1
+LORA_LR = 1e-3  # ten times that of all weights: Schulman et al. 2025, "LoRA Without Regret", at any rank
 PAIR_FROM_BASE_LR = 3e-4  # what looks back is fresh and has far to go
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
@@ -87,10 +88,12 @@ def fill(
     from_base: bool,
     kinds: Collection[str] = ("text",),
     writes: bool = False,
+    adapts: bool = False,
 ) -> TrainConfig:
     """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read.
 
-    writes: the answer is a text."""
+    writes: the answer is a text. adapts: adapters learn, not the base's own weights.
+    """
     own = None if from_base else PAIR if writes else recipe(kinds, num_records)
     if own is not None:
         epochs = own.few_epochs if num_records < own.few else own.epochs
@@ -98,7 +101,7 @@ def fill(
     elif from_base:
         epochs = 10 if num_records < FEW else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
-        lr = PAIR_FROM_BASE_LR if writes else 1e-4
+        lr = LORA_LR if adapts else PAIR_FROM_BASE_LR if writes else 1e-4
         epochs *= 2 if writes else 1
     else:
         epochs = 30 if num_records < 4000 else 12
@@ -113,7 +116,9 @@ def fill(
         batch_size=batch_size,
         lr=config.lr or lr,
         warmup=warmup if config.warmup is None else config.warmup,
-        label_smoothing=(PAIR_SMOOTHING if writes else 0.0) if config.label_smoothing is None else config.label_smoothing,
+        label_smoothing=(PAIR_SMOOTHING if writes else 0.0)
+        if config.label_smoothing is None
+        else config.label_smoothing,
     )
 
 

@@ -47,6 +47,7 @@ def fit(
     head: str = "mean",
     long: str = "window",
     trim_vocab: str = "auto",
+    lora: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -71,6 +72,8 @@ def fit(
     target: a column, or several that one model answers together. weight: a column of numbers from 0, by which
     records count in training. series_id, time: rows with equal ids are the measurements of one record. columns: name ->
     kind, name -> settings, or "name:kind=text" strings.
+    lora: rank of low-rank adapters (Hu et al. 2021): they and the last layers learn, the base stays as it is; the saved
+    model has them in its weights, and `adapter/` beside them, as peft reads it.
     time_limit: seconds, or "90s", "20m", "2h". keep: checkpoints that stay on disk while it trains.
     settings: rare ones, by name or as "name=value" (`options.RARE` lists them). out: the run's folder; default
     runs/<file name>. like: take all choices from this run, and none beside it. resume: go on with an interrupted run
@@ -85,6 +88,8 @@ def fit(
             config = _repeated(Path(like), config)
         elif config.text.base != "none" and config.text.size != TextConfig.size:
             note("--size has no effect with a base; pass --base none to train from scratch.")
+        if config.text.lora is None and config.text.lora_alpha is not None:
+            note("--set lora_alpha has no effect without --lora.")
         words = language(lang)
         folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
         config = check_choices(config)  # after all that is quick: a base may have to be fetched
