@@ -159,3 +159,12 @@ def test_many_ids_of_classes_are_no_number_but_an_amount_is():
     assert kind(ids) == "category"
     assert kind(ids, name="price") == kind(ids, name="价格") == "number"
     assert kind(cycle(*range(1, 61))) == "number"  # more than a guessed target may have
+
+
+def test_words_in_a_row_that_are_too_many_for_classes_are_texts():
+    lines = [f"sentence number {k} of a book" for k in range(NUM_ROWS)]
+    assert kind(lines, "answer") == kind(lines, "target") == kind([f"这是第 {k} 句话" for k in range(NUM_ROWS)], "译文")
+    assert kind(lines, "answer") == "text"
+    assert kind(lines, "topic") == kind(lines, "关键词") == "category"  # which cleaning then refuses
+    assert kind([f"code{k}" for k in range(NUM_ROWS)], "answer") == "category"
+    assert kind([line for line in lines[:40] for _ in range(10)], "answer") == "category"

@@ -51,6 +51,8 @@ def test_what_training_and_scoring_say_is_known_in_chinese():
 
     from zaowu import targets
     from zaowu.evaluate.baseline import TFIDF
+    from zaowu.targets.text.beside import COMMON
+    from zaowu.targets.text.cheap import METHODS
     from zaowu.train.stop import Point, reason_to_stop
 
     def point(epoch, f1):
@@ -69,8 +71,10 @@ def test_what_training_and_scoring_say_is_known_in_chinese():
     assert say.name("baseline", "majority") == "总是猜最多的类别"
     for kind in targets.kinds():
         own = targets.find(kind, where="test")
-        prior = own.cheap_name if own.reads == "tokens" else own.prior_name
-        assert re.search("[\u4e00-\u9fff]", say.name("baseline", prior)), prior
+        for prior in {"tokens": ["cheap_name"], "states": []}.get(own.reads, ["prior_name"]):
+            assert re.search("[\u4e00-\u9fff]", say.name("baseline", getattr(own, prior))), prior
+    for method in (*(method.name for method in METHODS), COMMON):
+        assert re.search("[\u4e00-\u9fff]", say.name("baseline", method)), method
     assert say.name("baseline", TFIDF) == "TF-IDF + 线性模型"
 
 

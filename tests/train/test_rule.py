@@ -17,7 +17,7 @@ def test_nothing_is_left_open(num_records: int, from_base: bool) -> None:
 
 
 def test_what_a_person_chose_stays() -> None:
-    chosen = TrainConfig(epochs=1, batch_size=3, lr=0.5, warmup=0.0)
+    chosen = TrainConfig(epochs=1, batch_size=3, lr=0.5, warmup=0.0, label_smoothing=0.0)
     assert fill(chosen, num_records=100, from_base=True) == chosen
 
 

@@ -214,7 +214,7 @@ def fit_baselines(
     texts = {name: inputs[name] for name in groups.get("text", ())}
     finders = {
         name: Finder.fit(
-            texts or dict(list(inputs.items())[:1]),
+            texts or {name: inputs[name] for name in groups.get("table", ()) if target.reads == "states"},
             target,
             labels[name],
             None if valid is None else (valid[0], valid[1][name]),

@@ -14,7 +14,7 @@ from zaowu.errors import UserError, shorten
 
 @dataclass(frozen=True)
 class Finder:
-    """columns: the texts that it reads. cheap: the method, or several (`names`). target: as it decodes what they say."""
+    """columns: the texts that it reads. cheap: the method, or several (`names`). target: decodes what they say."""
 
     columns: tuple[str, ...]
     cheap: Any
@@ -36,7 +36,8 @@ class Finder:
 
     def outputs(self, values: Mapping[str, Sequence[Any]]) -> np.ndarray:
         """(N,) object, as the target decodes them."""
-        found: np.ndarray = self.cheap.outputs({name: values[name] for name in self.columns})
+        read = {name: values[name] for name in self.columns} or dict(list(values.items())[:1])  # to be counted alone
+        found: np.ndarray = self.cheap.outputs(read)
         return found
 
     def decode(self, outputs: np.ndarray) -> dict[str, Any]:

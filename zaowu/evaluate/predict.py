@@ -45,7 +45,9 @@ def predict(
     }
     kept: dict[str, list[list[Any]]] = {name: [[] for _ in range(num_records)] for name in listed}
     outputs: dict[str, np.ndarray] = {
-        name: np.zeros((num_records, 3 if name in told else target.num_outputs), np.float64 if name in told else np.float32)
+        name: np.zeros(
+            (num_records, 3 if name in told else target.num_outputs), np.float64 if name in told else np.float32
+        )
         for name, target in model.targets.items()
         if name not in listed
     }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zaowu.batching.batch import padded_answers
 from zaowu.decode.search import beam_search, one_by_one
+from zaowu.decode.tell import BROKEN
 from zaowu.trunk.kernels.write import ROWS
 from zaowu.trunk.transformer.decoder.cross import Memory
 from zaowu.trunk.transformer.decoder.writer import Writer
@@ -50,7 +51,7 @@ class Pen:
         rows = iter(zip(every, scores, strict=True))
         return [
             [
-                self.target.piece(self.target.pieces.decode(pieces), score, len(pieces) + ended, not ended, source)
+                self.target.piece(self._text(pieces), score, len(pieces) + ended, not ended, source)
                 for (pieces, ended), score in (next(rows) for _ in own)
             ]
             for own, source in zip(texts, sources, strict=True)
@@ -80,6 +81,9 @@ class Pen:
                 else:
                     pieces[one.row].append(one.token)
         return [[(tuple(own), done)] for own, done in zip(pieces, ended, strict=True)]
+
+    def _text(self, pieces: Sequence[int]) -> str:
+        return str(self.target.pieces.decode(pieces)).replace(BROKEN, "").strip()
 
     def _scores(self, states: Tensor, mask: Tensor, told: list[np.ndarray]) -> list[float]:
         """The mean log probability of the pieces of each text, all of them in one pass."""

@@ -119,7 +119,8 @@ class Ready:
 
     def model(self) -> Model:
         """The model before its first step, on its device."""
-        own = None if self.base else rule.recipe(self.source.kinds, len(self.records))
+        writes = all(target.reads == "states" for target in self.targets.values())
+        own = None if self.base else rule.recipe(self.source.kinds, len(self.records), writes=writes)
         std = INIT_STD if own is None else own.init_std
         model = begun(self.new_model(), self.source.text, self.settings, base=self.base, kept=self.kept, std=std)
         if self.adapters is not None:

@@ -72,7 +72,10 @@ def shaped(
     *,
     from_base: bool,
 ) -> dict[str, Any]:
-    """The same targets; those that write with their pieces and sizes. Raises UserError for what cannot be written with."""
+    """The same targets; those that write with their pieces and sizes.
+
+    Raises UserError for choices that nothing can be written with.
+    """
     writers = [name for name, target in answers.items() if target.reads == "states"]
     if not writers:
         return dict(answers)

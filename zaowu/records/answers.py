@@ -14,6 +14,7 @@ from zaowu.records.records import Table
 
 KINDS = ("category", "tags", "number", "span", "entities", "text")
 MAX_CLASSES = 50  # that a guessed target may have, or one in 20 rows
+ROWS_PER_CLASS = 5  # on average, where there are more classes than that
 FEW_NUMBERS = 20  # so many different whole numbers may be classes: stars, grades
 SEPARATED = r"[;；|、,，]"
 
@@ -32,7 +33,20 @@ def kind_of_answer(fact: Facts) -> tuple[str, str]:
             return "number", f"{fact.different:,} different numbers"
     elif _are_joined_tags(fact):
         return "tags", "words joined by signs, the same ones again and again"
+    elif _are_texts(fact):
+        return "text", f"{fact.different:,} different texts"
     return "category", f"{fact.different:,} different values"
+
+
+def _are_texts(fact: Facts) -> bool:
+    """Whether values are words in a row, too many different ones to be classes."""
+    if fact.different <= MAX_CLASSES or fact.different * ROWS_PER_CLASS <= fact.total:
+        return False
+    if names.is_one_of(fact.name, names.CLASSES):
+        return False
+    han = fact.sample.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]") >= 2
+    words = (fact.sample.str.count_matches(r"\S+") >= 2) & (fact.sample.str.count_matches(r"\p{L}") >= 2)
+    return float((han | words).mean() or 0) >= 0.5  # type: ignore[arg-type]
 
 
 def _are_joined_tags(fact: Facts) -> bool:

@@ -13,6 +13,7 @@ import polars as pl
 
 from zaowu.errors import UserError, nearest, shorten
 from zaowu.records import bad_rows, numbers, spans
+from zaowu.records.answers import MAX_CLASSES, ROWS_PER_CLASS
 from zaowu.records.facts import as_strings
 from zaowu.records.identity import content_ids
 from zaowu.records.records import BadRow, Cleaned, Column, Records, Schema, Table
@@ -26,8 +27,6 @@ NO_NUMBER = "expected a number, got none"
 NO_WEIGHT = "expected a weight from 0, got none"
 BLANK = r"^[\s\u200b-\u200d\u2060\ufeff]*$"  # what nobody can see, zero-width characters included
 FEW = 64
-MANY_CLASSES = 50  # more than these need at least ROWS_PER_CLASS rows each, on average
-ROWS_PER_CLASS = 5
 
 
 def clean(
@@ -266,7 +265,7 @@ def _check_classes(labels: pl.Series, table: Table, schema: Schema, min_classes:
             f"{table.source}, column '{labels.name}': every label is '{shorten(labels[0])}', so there is nothing to "
             f"tell apart. Give rows of at least {min_classes} classes, or choose another column with --target."
         )
-    if num_classes > MANY_CLASSES and num_classes * ROWS_PER_CLASS > len(labels) and min_classes > 1:
+    if num_classes > MAX_CLASSES and num_classes * ROWS_PER_CLASS > len(labels) and min_classes > 1:
         others = [column.name for column in schema.columns if column.role == "ignored" and column.kind == "category"]
         hint = f", such as --target {others[0]}" if others else " with --target"
         raise UserError(

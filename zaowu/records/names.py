@@ -32,6 +32,7 @@ LABELS = frozenset(_LABELS.split())
 IDS = frozenset(_IDS.split())
 TAGS = frozenset(_TAGS.split())  # that may hold several at once
 AMOUNTS = frozenset(_AMOUNTS.split())
+CLASSES = (LABELS | TAGS) - {"target", "targets", "gold", "y"}  # whose values are no texts
 ALL = LABELS | IDS | TAGS | AMOUNTS | frozenset(_OTHERS.split())
 _IDENTIFIER = re.compile(r"[^\W\d]\w*([ _.\-]\w+){0,3}", re.ASCII)
 

@@ -168,7 +168,10 @@ def _no_input(table: Table, found: Iterable[Column], guessers: Mapping[str, Gues
     rest = [column for column in found if column.role == "ignored"]
     seen = ", ".join(f"{shorten(column.name, 30)} ({column.kind}: {column.reason})" for column in rest[:8])
     if not rest:
-        return f"{table.source}: there is no column to learn from beside the target."
+        told = f"{table.source}: there is no column to learn from beside the target."
+        if any(column.role == "target" and column.kind == "text" for column in found):
+            told += " To learn how its texts go on by themselves, use 'zaowu pretrain --objective causal'."
+        return told
     kind = LAST if LAST in guessers else next(iter(guessers), LAST)
     return (
         f"{table.source}: no column looks like one to learn from: {seen}. "

@@ -6,9 +6,10 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from zaowu.errors import UserError, shorten
+from zaowu.report.written.content import Written, check
 
 MAX_URI = 400_000  # characters of one picture or sound
 MAX_URIS = 2_000_000  # of all of them: the page is one file
@@ -19,7 +20,7 @@ MAX_SIDE = 1024  # pixels
 class AnswerContent:
     """What the page says about one target.
 
-    target: its column. kind: "category", "tags", "number", "span", "entities".
+    target: its column. kind: "category", "tags", "number", "span", "entities", "text".
     evaluation: `Evaluation.to_plain()`: "rows", every metric by name, "intervals" (name -> [low, high]) and the
         details of its kind, for a category "classes", "per_class", "confusion" (cells with rows),
         "calibration_bins", "unseen".
@@ -30,6 +31,7 @@ class AnswerContent:
         has them and the page has room, "picture" and "sound", data URIs that `picture_size` and `is_sound` let pass.
     predictions: examples, dicts of "text", "predicted", "confidence" (or None), "picture" and "sound" likewise.
     slices: dicts of "slice", "value", "rows", "score" (the mean of the records' figures), "low", "high".
+    written: what is shown of texts that were written, a `Written`; None for other kinds.
     """
 
     target: str
@@ -41,6 +43,7 @@ class AnswerContent:
     mistakes: list[dict[str, Any]] = field(default_factory=list)
     predictions: list[dict[str, Any]] = field(default_factory=list)
     slices: list[dict[str, Any]] = field(default_factory=list)
+    written: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True)
@@ -218,6 +221,7 @@ ANSWER_SHAPES: dict[str, Any] = {
     "mistakes": list[Mistake],
     "predictions": list[Answer],
     "slices": list[SliceScore],
+    "written": Written | None,
 }
 
 _URI = re.compile(r"data:([a-z/+]{1,20});base64,([A-Za-z0-9+/]+={0,2})")
@@ -265,8 +269,11 @@ def _opened(uri: str) -> tuple[str, bytes]:
 
 
 def check_shown(answers: Sequence[AnswerContent], *, where: str) -> None:
-    """Whether pictures and sounds that come from a file may stand in the page. Raises UserError."""
+    """Whether pictures, sounds and texts that come from a file may stand in the page. Raises UserError."""
     total = 0
+    for answer in answers:
+        if answer.written is not None:
+            check(cast(Written, answer.written), where=f"{where}, 'written'")
     for place, name, uri in _uris(answers):
         total += len(uri)
         if not (picture_size(uri) if name == "picture" else is_sound(uri)):

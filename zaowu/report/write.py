@@ -7,13 +7,14 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from zaowu.errors import UserError, shorten
 from zaowu.report import pictures, views
 from zaowu.report.content import ReportContent
 from zaowu.report.say import Say
 from zaowu.report.verdict import caveats, headline, sentences, verdicts
+from zaowu.report.written import views as written
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -50,7 +51,7 @@ def write_page(path: Path, page: str) -> None:
 
 def render(content: ReportContent, *, lang: str = "en") -> str:
     """The page as text. Everything that comes from data is escaped by the template."""
-    say = Say(lang)
+    say = Say(lang, written.MORE)
     return render_page("report.html.j2", say, c=content, **_parts(content, say))
 
 
@@ -105,7 +106,7 @@ def _parts(content: ReportContent, say: Say) -> dict[str, Any]:
         *(
             (name, answer["id"], answer[f"has_{name}"])
             for answer in answers
-            for name in ("wrong", "trust", "slices")
+            for name in ("written", "wrong", "trust", "slices")
         ),
         ("cost", "", content.timing or parts["cost"]),
         ("again", "", content.command or parts["again"] or content.versions),
@@ -150,9 +151,11 @@ def _answer(content: ReportContent, number: int, say: Say) -> dict[str, Any]:
         "about_seen": views.about_seen(mistakes, views.drawn(content), say),
         "is_table": views.is_table(content),
         "slices": views.slices(answer, say),
+        "written": written.view(cast(Any, answer.written), number, say),
     }
     return {
         **parts,
+        "has_written": parts["written"] is not None,
         "has_wrong": bool(parts["confusions"] or parts["per_class"] or parts["errors"] or answer.mistakes),
         "has_trust": bool(parts["trust"] or answer.predictions),
         "has_slices": bool(parts["slices"]),

@@ -30,6 +30,7 @@ from zaowu.report.content import MAX_URIS, AnswerContent, ReportContent
 from zaowu.run import Run, judge
 from zaowu.run.show import seen
 from zaowu.targets import labelled
+from zaowu.targets.text.shown import shown as shown_texts
 from zaowu.train.estimate.machine import peak_memory_mb, processor
 
 LIBRARIES = ("zaowu", "torch", "numpy", "polars", "tokenizers", "safetensors", "scikit-learn")
@@ -211,7 +212,19 @@ def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerCo
             for place, answers in enumerate(shown)
         ],
         slices=_slices(run, records, target, labels, target.per_record(prediction, labels)),
+        written=_written(prediction.texts, labels, texts, records, prepared.train, name)
+        if target.reads == "states"
+        else None,
     )
+
+
+def _written(
+    predicted: list[str], labels: list[str], texts: list[str], records: Records, train: Records, name: str
+) -> dict[str, Any]:
+    answers = train.values(name)
+    known = labelled(answers)
+    training = [answers[place] for place in known.tolist()], train.rows[known].tolist()
+    return shown_texts(predicted, labels, texts, rows=records.rows.tolist(), training=training)
 
 
 def _slices(run: Run, records: Records, target: Any, labels: list, figures: np.ndarray) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from zaowu.decode.tell import Teller
 from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.codec import FILES, Codec
 from zaowu.learn import Base, read_base
+from zaowu.run import Run
 from zaowu.trunk import families, precision
 from zaowu.trunk.families.tensors import TOKENS
 from zaowu.trunk.transformer.decoder.cross import Memory
@@ -216,7 +217,7 @@ class Language:
         return Text(prompt, text, len(found.tokens), found.reason, found.score)
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self.codec.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return self.codec.decode(tokens)
 
 
 def open_language(folder: Path, *, device: torch.device, precision_name: str = "auto") -> Language:
@@ -248,6 +249,22 @@ def open_language(folder: Path, *, device: torch.device, precision_name: str = "
         encoder=encoder,
         start=base.facts.get("start_id", 0),
     )
+
+
+def language_of(run: Run) -> Language:
+    """Both halves of a run that reads a text and writes one. Raises UserError for another run."""
+    writers = run.model.writers()
+    if not writers:
+        names = ", ".join(run.targets)
+        raise UserError(f"{run.folder}: this run answers {names}, and writes no text. Ask it with 'zaowu predict'.")
+    texts: Any = run.source.text
+    if len(writers) > 1 or texts is None or run.source.alone is not texts or len(texts.columns) > 1:
+        raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
+    ((target, head),) = writers.values()
+    codec, trunk = target.pieces, run.model.trunk
+    start, end = codec.end_pieces()
+    context = min(texts.max_tokens, target.most)
+    return Language(codec, head.writer(), ends=frozenset((end,)), context=context, encoder=trunk, start=start)
 
 
 def read_writer(base: Base, *, device: torch.device, dtype: torch.dtype) -> tuple[Writer, Encoder | None]:

@@ -97,6 +97,11 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     )
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run, and not a base or a model of others. Raises UserError for a damaged one."""
+    return (folder / MANIFEST).is_file() and opened(folder).get("kind") != BASE_KIND
+
+
 def _check_columns(schema: Schema, columns: Sequence[str], *, where: str) -> None:
     inputs = [column.name for column in schema.inputs]
     if sorted(columns) != sorted(inputs):

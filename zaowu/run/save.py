@@ -83,7 +83,8 @@ def has_trunk_folder(source: Inputs, targets: Mapping[str, Any]) -> bool:
 def codec_of(source: Inputs, targets: Mapping[str, Any]) -> Codec | None:
     """The pieces of all texts that are read and written, or None without such."""
     if source.text is not None:
-        return source.text.codec  # type: ignore[no-any-return]
+        codec: Codec = source.text.codec
+        return codec
     return next((target.codec for target in targets.values() if target.reads == "states"), None)
 
 

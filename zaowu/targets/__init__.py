@@ -115,7 +115,9 @@ class Target(Protocol):
     """What every kind of answer offers. Labels are raw values; answers are what the batch holds of them."""
 
     name: ClassVar[str]  # its kind: the name of its file
-    reads: ClassVar[str]  # what its head is given: "pooled", a record's states as one (B, D), "tokens", (B, T, D), or "states"
+    reads: ClassVar[
+        str
+    ]  # what its head is given: "pooled", a record's states as one (B, D), "tokens", (B, T, D), or "states"
     metrics: ClassVar[Mapping[str, Metric]]
     headline: ClassVar[str]  # the metric by which it is held against a baseline
     primary: ClassVar[tuple[str, ...]]  # metrics that choose a checkpoint; each decides when all before are equal

@@ -57,7 +57,9 @@ class LabelledFeed:
         pooled = {name: target for name, target in targets.items() if target.reads == "pooled"}
         self.answers = {name: target.features(part.labels[name]) for name, target in pooled.items()}
         self.by_token = {
-            name: _token_answers(source, part, name, target) for name, target in targets.items() if target.reads == "tokens"
+            name: _token_answers(source, part, name, target)
+            for name, target in targets.items()
+            if target.reads == "tokens"
         }
         self.told = told_answers(targets, part)
         beside = [np.array([len(row) for row in rows])[self.records] for rows in self.told.values()]
@@ -132,6 +134,7 @@ class LabelledJudge:
         told = told_answers(model.targets, self.part)
         outputs = predict(model, self.source, items, num_records=len(self.part), label="validating", told=told)
         outputs = {name: _of_all(raw, model.targets[name], others) for name, raw in outputs.items()}
+        target: Any
         for name, target in model.targets.items():
             rows = [i for i, label in enumerate(self.part.labels[name]) if label is not None]
             labels, raw = [self.part.labels[name][i] for i in rows], outputs[name][rows]

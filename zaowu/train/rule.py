@@ -61,11 +61,22 @@ RECIPES = {
         many=Recipe((3, 128, 4), 256, 5e-4, 128, 20, norm_place="after"),
     ),
 }
-# Of a text that is written: the layers of either half for those that a reader alone has, and the rest of its recipe.
-PAIR_LAYERS = 3 / 4
-PAIR = Recipe((3, 256, 4), 1024, 1e-3, 32, 30, few=4000, few_epochs=60)
+# Where a text is written: the layers are those of either half.
+PAIR = Recipe(
+    (3, 256, 4),
+    1024,
+    1e-3,
+    32,
+    60,
+    few=4000,
+    few_epochs=60,
+    norm_place="after",
+    init_std=256**-0.5,
+    many=Recipe((3, 256, 4), 1024, 1e-3, 64, 30, norm_place="after", init_std=256**-0.5),
+)
 PAIR_SMOOTHING = 0.1
 LORA_LR = 1e-3  # ten times that of all weights: Schulman et al. 2025, "LoRA Without Regret", at any rank
+PAIR_NORM_EPS = 1e-5  # that of published models of this shape
 PAIR_FROM_BASE_LR = 3e-4  # what looks back is fresh and has far to go
 FEW = 1000  # records: below, a base is trained for twice as many epochs
 WARMUP_STEPS = 50  # at least, where that is no large part: AdamW's second moments know nothing in its first steps
@@ -75,9 +86,13 @@ EVALUATIONS = 20  # of a pre-training
 WARMUP_SHARES = (0.06, 0.3)  # of all steps, least and most
 
 
-def recipe(kinds: Collection[str], num_records: int) -> Recipe | None:
-    """The recipe for these modalities from scratch; None where text is among them, which has its own rule."""
+def recipe(kinds: Collection[str], num_records: int, *, writes: bool = False) -> Recipe | None:
+    """The recipe for these modalities from scratch; None where text is among them, which has its own rule.
+
+    writes: the answer is a text.
+    """
     found = None if "text" in kinds else next((RECIPES[kind] for kind in RECIPES if kind in kinds), None)
+    found = PAIR if writes else found
     return found.many if found is not None and found.many is not None and num_records >= found.few else found
 
 
@@ -94,7 +109,7 @@ def fill(
 
     writes: the answer is a text. adapts: adapters learn, not the base's own weights.
     """
-    own = None if from_base else PAIR if writes else recipe(kinds, num_records)
+    own = None if from_base else recipe(kinds, num_records, writes=writes)
     if own is not None:
         epochs = own.few_epochs if num_records < own.few else own.epochs
         batch_size, lr = own.batch_size, own.lr
@@ -159,14 +174,14 @@ def from_scratch(
     """The trunk of a named size, for training without a base: BERT's switches or, with `causal`, Llama's.
 
     kinds: the modalities that are read; without text the usual size is that of their recipe for `num_records`.
-    writes: another half of as many layers will write an answer; both are smaller then.
+    writes: another half of as many layers will write an answer.
 
     SwiGLU has three matrices where others have two; at 8/3 of the width it has as many weights (Shazeer 2020).
     """
     if size not in SIZES:
         raise UserError(f"--size: expected one of {', '.join(SIZES)}, got '{size}'.{nearest(size, SIZES)}")
     layers, dim, heads = SIZES[size]
-    own = recipe(kinds, num_records)
+    own = recipe(kinds, num_records, writes=writes)
     if own is not None:
         usual = size == TextConfig.size
         layers, dim, heads = own.size if usual else (layers, dim, heads)
@@ -175,6 +190,7 @@ def from_scratch(
             num_layers=layers,
             ffn_dim=own.ffn_dim if usual else 4 * dim,
             norm_place=own.norm_place,
+            norm_eps=PAIR_NORM_EPS if writes else TrunkConfig.norm_eps,
             dropout=own.dropout,
             num_segments=0,
             positions=PositionConfig(kind="learned" if max_positions > 1 else "none", max_positions=max_positions),
@@ -199,7 +215,7 @@ def from_scratch(
         )
     return TrunkConfig(
         dim=dim,
-        num_layers=math.ceil(PAIR_LAYERS * layers) if writes else layers,
+        num_layers=layers,
         ffn_dim=4 * dim,
         positions=PositionConfig(max_positions=max_positions),
         attention=AttentionConfig(num_heads=heads),

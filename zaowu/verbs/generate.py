@@ -12,7 +12,8 @@ from zaowu.config import WriteConfig
 from zaowu.errors import UserError
 from zaowu.learn import choose_device
 from zaowu.progress import note, speaking
-from zaowu.run.language import Language, Text, open_language
+from zaowu.run.language import Language, Text, language_of, open_language
+from zaowu.run.load import is_run, load
 from zaowu.verbs.predict import use_threads
 
 MAX_NUM = 64  # texts for one prompt
@@ -68,7 +69,8 @@ def generate(
     precision: str = "auto",
     threads: int | None = None,
 ) -> Texts:
-    """run: a base of `zaowu pretrain --objective causal`, or a folder or hub name of GPT-2, Llama, Qwen2, BART, Marian.
+    """run: a run of `zaowu fit` whose target is a text; a base of `zaowu pretrain --objective causal`; a folder or hub
+    name of GPT-2, Llama, Qwen2, BART or Marian.
 
     Without more said, the likeliest token is taken each time. temperature > 0: drawn, from the `top_k` likeliest, from
     those that have `top_p` of the probability. beams > 1: the likeliest text is searched. num: texts for each prompt.
@@ -130,6 +132,8 @@ def _opened(
         note(sentence)
     use_threads(threads)
     folder = Path(run) if Path(run).is_dir() else bases.resolve(str(run))
+    if is_run(folder):
+        return language_of(load(folder, device=str(choose_device(device)), precision=precision))
     return open_language(folder, device=choose_device(device), precision_name=precision)
 
 

@@ -76,7 +76,9 @@ def codec_of(texts: Sequence[str], num_pieces: int) -> Codec:
     from zaowu.inputs.text.learn_pieces import learn
 
     if num_pieces < LEAST_PIECES:
-        raise UserError(f"--set num_pieces: expected at least {LEAST_PIECES} where texts are written, got {num_pieces}.")
+        raise UserError(
+            f"--set num_pieces: expected at least {LEAST_PIECES} where texts are written, got {num_pieces}."
+        )
     enough = max(LEAST_PIECES, sum(map(len, texts)) // CHARACTERS_A_PIECE)
     return learn(texts, kind="bpe", num_pieces=min(num_pieces, enough), written=True)
 

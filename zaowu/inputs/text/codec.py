@@ -22,7 +22,6 @@ FILES = ("tokenizer.json", "tokenizer_config.json")
 MAX_TOKENS = 512  # where the files of a base say nothing
 PROBE = "a 字 \u0378"  # a word, a Chinese character, and one that no vocabulary has
 CHUNK = 2000  # texts tokenised at once: the library works on them in parallel
-BROKEN = "\ufffd"  # what a part of a character is shown as
 _HAN = "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"  # with the signs of Chinese and Japanese texts
 JOINED = f"(?<={_HAN}) +| +(?={_HAN})"
 ROLES = ("unk_token", "pad_token", "cls_token", "sep_token", "bos_token", "eos_token", "mask_token")
@@ -135,9 +134,7 @@ class Codec:
         Where every Chinese character is a word of its own, the spaces that a word has before it are none of the text.
         """
         text = str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
-        if (self.spec.get("model") or {}).get("type") == "WordPiece":
-            text = re.sub(JOINED, "", text)
-        return text.replace(BROKEN, "").strip()
+        return re.sub(JOINED, "", text) if (self.spec.get("model") or {}).get("type") == "WordPiece" else text
 
     def _unknown(self) -> int:
         """-1, which no text holds, for a tokenizer that can write every text: one of bytes needs no such piece."""

@@ -17,6 +17,7 @@ from zaowu.config import TrunkConfig, WriteConfig, from_plain, to_plain
 from zaowu.errors import UserError, shorten
 from zaowu.inputs.text.codec import Codec
 from zaowu.inputs.text.embedder import TokenEmbedding
+from zaowu.progress import note
 from zaowu.targets import LossSum, Metric, Mistake, Score
 from zaowu.targets.text import scores
 from zaowu.targets.text.beside import Beside
@@ -26,13 +27,16 @@ from zaowu.trunk.transformer.encoder import check
 
 SMOOTHING = 0.1  # of the right piece, where nothing is said: Vaswani et al. 2017, section 5.4
 SPARE = 4  # pieces that a text may be longer than half as long again as the longest training answer
-MOST_LAYERS = 512
+MOST_LAYERS, MOST_BEAMS = 512, 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is saved of a target. layers: of the decoder. most: pieces that an answer can have. longest: pieces of the
-    longest training answer, the end piece among them. All are 0 before they are known. write: how it is written; its `max_tokens` is not looked at."""
+    """What is saved of a target. All are 0 before they are known.
+
+    layers: of the decoder. most: pieces that an answer can have. longest: those of the longest training answer, the end
+    piece among them. write: how it is written; its `max_tokens` is not looked at.
+    """
 
     layers: int = 0
     most: int = 0
@@ -77,8 +81,11 @@ class Text(Known):
         """The same target, with its pieces and with what training answers say about lengths."""
         found = replace(self, codec=codec, layers=layers, write=write)
         found = replace(found, most=found.decoder(trunk).positions.max_positions)
-        longest = max((len(row) for row in found.answer_tokens([label for label in labels if label is not None])), default=0)
-        return replace(found, longest=longest)
+        _, end = codec.end_pieces()
+        rows = [row for row in found.answer_tokens(list(found.features(labels))) if len(row)]
+        if cut := sum(row[-1] != end for row in rows):
+            note(f"{cut:,} of {len(rows):,} answers are longer than {found.most:,} pieces: cut there.")
+        return replace(found, longest=max(map(len, rows), default=0))
 
     def equipped(self, codec: Codec) -> Text:
         """The same target with its pieces."""
@@ -103,6 +110,8 @@ class Text(Known):
             raise UserError(f"{where}: expected layers up to {MOST_LAYERS} and a length, got {shorten(state)}.")
         if not 0 <= known.label_smoothing < 1:
             raise UserError(f"{where}, 'label_smoothing': expected a share below 1, got {known.label_smoothing}.")
+        if not 1 <= known.write.beams <= MOST_BEAMS or not 0 <= known.write.no_repeat <= 1000:
+            raise UserError(f"{where}, 'write': expected 1 to {MOST_BEAMS} beams, got {known.write.beams:,}.")
         return cls(**vars(known))
 
     # ---- training
@@ -132,7 +141,7 @@ class Text(Known):
         return found
 
     def answer_tokens(self, answers: Sequence[str | None]) -> list[np.ndarray]:
-        """The pieces of each answer, (U,) int32, the end piece behind them unless it is cut at `most`; of none, (0,)."""
+        """The pieces of each answer, (U,) int32, the end piece behind them unless cut at `most`; of none, (0,)."""
         _, end = self.pieces.end_pieces()
         rows = self.pieces.bare([answer or "" for answer in answers])
         return [

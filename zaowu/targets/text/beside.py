@@ -20,7 +20,7 @@ Columns = Mapping[str, Sequence[Any]]  # column -> N values
 
 @dataclass(frozen=True)
 class Beside:
-    """columns: that are read. best: the methods that copy; None where no text is read: `common` is said of everything."""
+    """columns: that are read. best: the methods that copy. common: said of everything where no text is read (None)."""
 
     columns: tuple[str, ...]
     best: Best | None
@@ -30,12 +30,13 @@ class Beside:
     def fit(
         cls, values: Columns, labels: Sequence[str | None], valid: tuple[Columns, Sequence[str | None]] | None = None
     ) -> Beside:
-        """values: of training rows. labels: N, None where there is none. valid: the same of validation rows."""
-        own, answers = _pairs(values, labels)
-        common = Counter(answers).most_common(1)[0][0]
-        is_text = all(isinstance(value, str) for column in values.values() for value in column)
+        """values: of training rows; no column is read where there are no words. labels: N, None where there is none.
+        valid: the same of validation rows."""
+        common = Counter(label for label in labels if label is not None).most_common(1)[0][0]
+        if not values:
+            return cls((), None, common)
         held = None if valid is None else _pairs({name: valid[0][name] for name in values}, valid[1])
-        return cls(tuple(values), Best.fit(own, answers, held) if is_text else None, common)
+        return cls(tuple(values), Best.fit(*_pairs(values, labels), held), common)
 
     @property
     def names(self) -> list[str]:
@@ -45,11 +46,14 @@ class Beside:
         return [self.best.name, *(method.name for method in METHODS if method.name != self.best.name)]
 
     def outputs(self, values: Columns) -> np.ndarray:
-        """(N,) object; for each record what each method says."""
-        sources = joined({name: values[name] for name in self.columns})
-        keys = [f"{number:016x}" for number in content_ids([sources]).tolist()]
-        told = [[self.common] * len(sources)] if self.best is None else list(self.best.every(sources).values())
-        found = np.empty(len(sources), object)
+        """(N,) object; for each record what each method says. values: any column, where none is read."""
+        num = len(next(iter(values.values())))
+        keys, told = [""] * num, [[self.common] * num]
+        if self.best is not None:
+            sources = joined({name: values[name] for name in self.columns})
+            keys = [f"{number:016x}" for number in content_ids([sources]).tolist()]
+            told = list(self.best.every(sources).values())
+        found = np.empty(num, object)
         for row, (key, *texts) in enumerate(zip(keys, *told, strict=True)):
             found[row] = [Written(text, source=key) for text in texts]
         return found
@@ -64,10 +68,10 @@ class Beside:
         if not isinstance(state, dict) or state.keys() != {"columns", "best", "common"}:
             raise UserError(f"{where}: expected an object with columns, best and common, got {shorten(state)}.")
         columns, best, common = state["columns"], state["best"], state["common"]
-        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns) or not columns:
+        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
             raise UserError(f"{where}, 'columns': expected a list of column names, got {shorten(columns)}.")
-        if not isinstance(common, str):
-            raise UserError(f"{where}, 'common': expected a text, got {shorten(common)}.")
+        if not isinstance(common, str) or bool(columns) != (best is not None):
+            raise UserError(f"{where}, 'common': expected a text, and methods that copy where columns are read.")
         known = None if best is None else Best.from_state(best, where=f"{where}, 'best'")
         return cls(tuple(columns), known, common)
 

@@ -95,7 +95,7 @@ def differences(
 ) -> dict[str, Score]:
     """First minus second on the same rows in each of `METRICS`, both resampled together."""
     rows = _distinct(sources, first, second)
-    truth = _pooled(truth, sources)
+    truth = pooled(truth, sources)
     own = [row for row, _ in rows]
     one, other = (
         Figures.of([texts[row] for row in own], [truth[row] for row in own]) for texts in (first, second)
@@ -112,7 +112,7 @@ def differences(
 
 def per_row(predicted: Sequence[str], truth: Truth, sources: Sequence[str] | None = None) -> np.ndarray:
     """(N,) chrF of each row, as sacreBLEU gives it for a sentence; only that is computed."""
-    return chrf_of(_chrf_counts(predicted, _pooled(truth, sources)))
+    return chrf_of(_chrf_counts(predicted, pooled(truth, sources)))
 
 
 def chrf(predicted: Sequence[str], truth: Truth, sources: Sequence[str] | None = None) -> float:
@@ -156,7 +156,7 @@ class Figures:
             chrf=_chrf_counts(predicted, references),
             bleu=_bleu_counts(predicted, references, tokenize),
             means={name: np.array(column, np.float64) for name, column in zip(MEANS, columns, strict=True)},
-            lengths=np.array([_lengths(text, own) for text, own in _rows(predicted, references)], np.int64),
+            lengths=np.array([lengths_of(text, own) for text, own in _rows(predicted, references)], np.int64),
         )
 
     def __len__(self) -> int:
@@ -309,7 +309,8 @@ def _bag_f1(text: str, reference: str) -> float:
     return 2 * (one & other).total() / total if total else 1.0
 
 
-def _lengths(text: str, references: list[str]) -> tuple[int, int]:
+def lengths_of(text: str, references: Sequence[str]) -> tuple[int, int]:
+    """Characters of a text and of the reference nearest to it in length."""
     return len(text), min((len(one) for one in references), key=lambda size: (abs(size - len(text)), size))
 
 
@@ -321,7 +322,7 @@ def _rows(predicted: Sequence[str], references: list[list[str]]) -> Iterable[tup
     return zip(predicted, references, strict=True)
 
 
-def _pooled(truth: Truth, sources: Sequence[str] | None) -> list[list[str]]:
+def pooled(truth: Truth, sources: Sequence[str] | None) -> list[list[str]]:
     """For each row the references of all rows with its source, each once."""
     references = _lists(truth)
     if sources is None:
@@ -346,5 +347,5 @@ def _distinct(sources: Sequence[str] | None, *answers: Sequence[str]) -> list[tu
 def _joined(predicted: Sequence[str], truth: Truth, sources: Sequence[str] | None) -> tuple[list[str], list[list[str]]]:
     """Texts and references with one row a source."""
     own = [row for row, _ in _distinct(sources, predicted)]
-    references = _pooled(truth, sources)
+    references = pooled(truth, sources)
     return [predicted[row] for row in own], [references[row] for row in own]

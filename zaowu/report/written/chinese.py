@@ -1,0 +1,36 @@
+"""What the page says of written texts in Chinese, beside the words of all pages. The keys are those of `english.py`."""
+
+WORDS = {
+    "title.written": "模型写出的文本",
+    "read.written": "文本前的数字是 chrF：参考答案里 1 到 6 个字的片段，它写对了多少。"
+    "分数低也可能只是换了说法，请读一读。",
+    "written.bad": "偏得最远的",
+    "written.good": "最接近参考答案的",
+    "written.random": "随机抽取的",
+    "written.nothing": "（空）",
+    "written.reference": "参考答案：{texts}",
+    "written.or": " 或 ",
+    "picture.written_lengths": "写出的长度与参考答案的长度",
+    "read.written_lengths": "每个点是一条文本，大点代表多条。在对角线上说明和参考答案一样长，在下方说明偏短。",
+    "axis.reference_characters": "参考答案的字符数",
+    "axis.written_characters": "写出的字符数",
+    "counted.zh": "BLEU 按汉字切分（sacreBLEU 的 zh 分词），ROUGE 和重复率按字计算。",
+    "counted.char": "BLEU、ROUGE 和重复率都按字符计算。",
+    "counted.13a": "BLEU 按词和标点切分（sacreBLEU 的 13a 分词），ROUGE 和重复率按词计算。",
+    "passages": "照搬训练答案的部分",
+    "read.passages": "连续至少 {n} 个{unit}与某条训练答案一字不差、而读入的文本里没有，才算一段。",
+    "unit.characters": "字符",
+    "unit.words": "词",
+    "passages.some": "够长的 {long} 条文本中有 {copied} 条含有这样的段落；"
+    "其中每 {n} 个{unit}的片段有 {share} 出现在训练答案里。",
+    "passages.none": "够长的 {long} 条文本中没有一条含有这样的段落。",
+    "passages.short": "没有一条文本长到能含有这样的段落。",
+    "passages.whole": "{texts} 条文本中有 {whole} 条整条就是某个训练答案；短文本往往本该如此。",
+    "passages.longest": "最长的段落",
+    "passages.place": "{units} 个{unit}，在第 {row} 行；训练数据第 {train_row} 行",
+    "picture.attention": "写的时候看着哪里",
+    "read.attention": "每一行是写出的一个词元，每一列是读入的一个词元；颜色越深，注意力越多（最后一层各个头的平均）。",
+    "attention.cut": "写出 {written} 个、读入 {source} 个词元，只画开头的部分。",
+    "axis.read": "读入",
+    "axis.written": "写出",
+}
