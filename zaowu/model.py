@@ -193,7 +193,8 @@ class Model(nn.Module):
     def adapt(self, *, rank: int, alpha: float, seed: int) -> None:
         """From here on adapters of the trunk and the last parts are trained, and nothing else."""
         adapters.add(self.trunk, rank=rank, alpha=alpha, seed=seed)
-        last = {id(weight) for part in self.last_parts().values() for weight in part.parameters()}
+        last = {id(weight) for part in self.last_parts().values() if not getattr(part, "stays", False)
+                for weight in part.parameters()}  # fmt: skip
         for table in self.embedders.modules():
             if isinstance(table, TokenEmbedding):
                 table.frozen = True

@@ -10,10 +10,11 @@ import torch
 
 from zaowu.batching.batch import collate, padded_answers
 from zaowu.batching.order import predict_batches
-from zaowu.evaluate.write import Pen, fingerprint
+from zaowu.evaluate.write import BehindPen, fingerprint, pen_of
 from zaowu.inputs import Inputs, Item
 from zaowu.model import Model
 from zaowu.progress import Bar
+from zaowu.targets.text.behind import joined
 
 
 def predict(
@@ -39,7 +40,7 @@ def predict(
     if was_training:
         model.eval()
     told = told or {}
-    pens = {name: Pen(*own) for name, own in model.writers().items() if name not in told}
+    pens = {name: pen_of(*own, model.trunk) for name, own in model.writers().items() if name not in told}
     listed: dict[str, Any] = {
         name: target for name, target in model.targets.items() if target.reads != "pooled" and name not in told
     }
@@ -58,13 +59,18 @@ def predict(
         for index in predict_batches(lengths):
             chosen = [items[i] for i in index]
             rows = [source.features(item) for item in chosen]
+            labels = {name: [answers[item.record] for item in chosen] for name, answers in told.items()}
+            for name in told:
+                if model.targets[name].behind:  # type: ignore[attr-defined]
+                    rows, labels[name] = joined(rows, labels[name])
             batch = collate(rows, source.specs, numbered=source.numbered).to(device)
             shares = np.array([item.share for item in chosen], np.float32)[:, None]
             records = [item.record for item in chosen]
-            for name, answers in told.items():
-                batch.targets[name] = torch.from_numpy(padded_answers([answers[i] for i in records])).to(device)
-            states = model.states(batch)
-            for name, raw in model.outputs(states, batch).items():
+            for name, own in labels.items():
+                batch.targets[name] = torch.from_numpy(padded_answers(own)).to(device)
+            alone = len(pens) == len(model.targets) and all(isinstance(pen, BehindPen) for pen in pens.values())
+            states = batch.inputs["text"]["ids"] if alone else model.states(batch)
+            for name, raw in ({} if alone else model.outputs(states, batch)).items():
                 values = raw.judge().double().cpu().numpy() if name in told else raw.float().cpu().numpy()
                 if name not in listed:
                     np.add.at(outputs[name], records, values * shares)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from zaowu import bases, decode
-from zaowu.config import FitConfig, ModelConfig, TrainConfig, TrunkConfig
-from zaowu.errors import UserError, nearest, shorten
+from zaowu.config import FitConfig, ModelConfig, TrainConfig
+from zaowu.errors import UserError
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, check_settings, find, grouped, modality, text
 from zaowu.learn.answers import fit_targets, searched, shaped, to_write
+from zaowu.learn.base import Base, begun, choose_device, read_base
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records.records import Records
@@ -27,14 +25,10 @@ from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.estimate.machine import give_back
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
-from zaowu.train.parallel import current
-from zaowu.trunk import families
 from zaowu.trunk.adapters import Adapters, count
 from zaowu.trunk.transformer.linear import INIT_STD
 
 DEFAULT_TOKENS = 512
-DEVICES = ("auto", "cpu", "cuda")
-TOKENS = "embedders.text.weight"  # the token table's name in our state
 
 
 @dataclass
@@ -114,7 +108,8 @@ class Ready:
         """Weights that learn where adapters do. model: of `new_model`, which need not have memory."""
         if self.adapters is None:
             return None
-        last = sum(weight.numel() for part in model.last_parts().values() for weight in part.parameters())
+        last = sum(weight.numel() for part in model.last_parts().values() if not getattr(part, "stays", False)
+                   for weight in part.parameters())  # fmt: skip
         return last + count(model.trunk, rank=self.adapters[0])
 
     def model(self) -> Model:
@@ -181,7 +176,9 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     if config.text.lora is not None and "text" not in groups:
         raise UserError(f"--lora: adapts a base of texts, and this model reads {', '.join(groups)}. Leave it out.")
     folder = bases.resolve(config.text.base) if "text" in groups and config.text.base != "none" else None
-    writes = all(column.kind == "text" for column in records.schema.targets)
+    base = None if folder is None else read_base(folder)
+    behind = base is not None and base.trunk.causal
+    writes = all(column.kind == "text" for column in records.schema.targets) and not behind
     decode.check(config.write)
     settings = rule.fill(
         config.train,
@@ -195,7 +192,6 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
-    base = None if folder is None else read_base(folder)
     answers = fit_targets(records, settings, known=known)
     source, kept = _fit_inputs(
         groups,
@@ -221,11 +217,12 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
             f"{folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
             f"{source.max_place}. Fit with --base none."
         )
-    answers = shaped(answers, records, source, trunk, config, from_base=base is not None)
+    answers = shaped(answers, records, source, trunk, config, facts=None if base is None else base.facts)
     part = _part(source, records, answers, training=True)
     lengths = source.alone.lengths(part.items, len(records)) if source.alone is source.text is not None else None
     if lengths is not None and lengths.over:
-        treatment = "read in windows, averaged" if lengths.long == "window" else "cut there"
+        how = {"window": "read in windows, averaged", "end": "their beginning is left out"}
+        treatment = how.get(lengths.long, "cut there")
         note(f"{lengths.over} of {len(records)} texts are longer than {lengths.limit} tokens: {treatment}.")
     return Ready(
         records=records,
@@ -241,78 +238,6 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         lengths=lengths,
         adapters=config.text.adapters,
     )
-
-
-@dataclass(frozen=True)
-class Base:
-    """A folder with a published encoder, read so far as its config. facts: of its token table and positions."""
-
-    folder: Path
-    model_type: str
-    trunk: TrunkConfig
-    facts: dict[str, int]
-
-    def load(self, model: Model, source: text.Input, kept: np.ndarray | None) -> None:
-        """Fills trunk, token vectors and, where both have them, the pooler and the output layers of objectives.
-
-        kept: rows of the token table to take.
-        """
-        family = families.find(self.model_type)
-        rows = np.arange(source.codec.num_pieces) if kept is None else kept
-        if rows.max() >= self.facts["vocab_size"]:
-            raise UserError(
-                f"{self.folder}: its tokenizer has {rows.max() + 1} pieces, its config.json says "
-                f"{self.facts['vocab_size']}. They belong to different models."
-            )
-        state = families.load_tensors(
-            self.folder / "model.safetensors",
-            family.names(self.trunk, self.facts, heads=tuple(model.objectives)),
-            config=self.trunk,
-            facts=self.facts,
-            rows=rows,
-            whole=not model.objectives,
-        )
-        state[TOKENS] = state.pop("embedder.tokens.weight")
-        own = model.state_dict()
-        model.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
-
-
-def begun(
-    model: Model,
-    source: text.Input | None,
-    settings: TrainConfig,
-    *,
-    base: Base | None,
-    kept: np.ndarray | None,
-    std: float = INIT_STD,
-) -> Model:
-    """`model` with the weights of its first step: fresh ones, and over them those of the base; on its device.
-
-    source: its texts, which a base of texts needs. kept: as in `Base.load`. std: of fresh matrices. What is divided
-    among ranks stays where it is: it may be larger than a device.
-    """
-    model.initialise(settings.seed, std=std)
-    if base is not None:
-        assert source is not None
-        base.load(model, source, kept)
-        for _, head in model.writers().values():
-            head.begin_as(model.trunk)
-        give_back()
-    if settings.engine.shard and current().world > 1:
-        return model
-    return model.to(choose_device(settings.device))
-
-
-def read_base(folder: Path) -> Base:
-    """What a base's `config.json` says. Raises UserError for one that the trunk cannot hold."""
-    path = folder / "config.json"
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}).") from None
-    model_type = data.get("model_type") if isinstance(data, dict) else None
-    trunk, facts = families.find(model_type, where=str(path)).read_config(data, where=str(path))
-    return Base(folder, str(model_type), trunk, facts)
 
 
 def check_choices(config: FitConfig) -> FitConfig:
@@ -335,19 +260,6 @@ def check_choices(config: FitConfig) -> FitConfig:
             "--head mean."
         )
     return replace(config, text=replace(config.text, base=bases.pinned(config.text.base, folder)))
-
-
-def choose_device(name: str) -> torch.device:
-    """auto: CUDA where there is one. Raises UserError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device: expected a device that is here, got '{name}'; use --device cpu.")
-    with suppress(RuntimeError):  # torch's word for a name that it does not know
-        device = torch.device(name)
-        if device.type in ("cpu", "cuda"):
-            return device
-    raise UserError(f"--device: expected auto, cpu or cuda, got '{shorten(name)}'.{nearest(name, DEVICES)}")
 
 
 def _fit_inputs(
@@ -378,6 +290,7 @@ def _fit_inputs(
                 trim=config.text.trim_vocab,
                 max_tokens=min(config.text.max_tokens or most, most),
                 long="truncate" if written else config.text.long,
+                behind=bool(written) and base is not None and base.trunk.causal,
                 num_pieces=config.text.num_pieces,
                 searched=searched,
                 written=written,

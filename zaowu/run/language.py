@@ -258,10 +258,13 @@ def language_of(run: Run) -> Language:
         names = ", ".join(run.targets)
         raise UserError(f"{run.folder}: this run answers {names}, and writes no text. Ask it with 'zaowu predict'.")
     texts: Any = run.source.text
-    if len(writers) > 1 or texts is None or run.source.alone is not texts or len(texts.columns) > 1:
+    if len(writers) > 1 or texts is None or len(texts.columns) > 1 or run.source.alone is not run.source.text:
         raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
     ((target, head),) = writers.values()
     codec, trunk = target.pieces, run.model.trunk
+    if target.behind:
+        ends = frozenset((codec.end_pieces()[1],))
+        return Language(codec, head.writer(trunk), ends=ends, context=trunk.config.positions.max_positions)
     start, end = codec.end_pieces()
     context = min(texts.max_tokens, target.most)
     return Language(codec, head.writer(), ends=frozenset((end,)), context=context, encoder=trunk, start=start)

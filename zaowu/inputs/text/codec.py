@@ -96,6 +96,7 @@ class Codec:
             "clean_up_tokenization_spaces": False,
             "model_max_length": self.settings.get("model_max_length", MAX_TOKENS),
             **self.special,
+            **({"chat_template": self.settings["chat_template"]} if "chat_template" in self.settings else {}),
         }
 
     def piece(self, role: str) -> int:

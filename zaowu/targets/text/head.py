@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ class Told:
     num_rows: B.
     """
 
-    head: TextHead
+    head: Any
     states: Tensor
     labels: Tensor
     rows: Tensor
