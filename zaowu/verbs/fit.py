@@ -11,7 +11,7 @@ from typing import Any
 from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.evaluate.baseline import Baselines
 from zaowu.inputs import cleaners, guessers
-from zaowu.learn import Ready, check_choices, make_ready
+from zaowu.learn import Ready, chats, check_choices, make_ready
 from zaowu.options import OF_THE_MACHINE, checked, fit_choices, refuse_beside_like
 from zaowu.progress import aligned, is_quiet, note, speaking
 from zaowu.records import schema as schemas
@@ -107,12 +107,14 @@ def _repeated(run: Path, given: FitConfig) -> FitConfig:
 def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str) -> Run:
     clock = Clock()
     with clock("read"):
+        source, config, spread = chats.understood(path, config)
         prepared = prepare(
-            path,
+            source,
             config.data,
             guessers=guessers(),
             cleaners=cleaners(),
             cross_validate_below=CROSS_VALIDATE_BELOW,
+            spread=spread,
         )
     with clock("check"):
         findings = find(prepared.parts)
@@ -147,6 +149,8 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
         else:
             learned.tune(outputs, truth)
     run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
+    if spread is not None:
+        run.facts["chat"] = True
     if ranks.is_first:
         run.save(folder, lang=lang)
     if not run.stopped:  # only now: were the disk full, training could still go on from it

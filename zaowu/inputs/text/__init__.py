@@ -257,11 +257,7 @@ class Input:
         columns, max_tokens, long = (state.get(key) for key in ("columns", "max_tokens", "long"))
         if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
             raise UserError(f"{where}: expected a list of column names, got {shorten(repr(columns))}.")
-        if (
-            type(max_tokens) is not int
-            or not 8 <= max_tokens <= 1_000_000
-            or long not in ("window", "truncate", BEHIND)
-        ):
+        if type(max_tokens) is not int or not 8 <= max_tokens <= 1_000_000 or long not in LONG:
             raise UserError(f"{where}: expected max_tokens and long, got {shorten([max_tokens, long])}.")
         searched = state.get("searched", "")
         if searched != "" and searched not in columns:
