@@ -102,6 +102,15 @@ def tiny_run(news_csv, other_csv, tiny_base, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_causal(tmp_path_factory) -> Path:
+    """A causal base as others publish them: a random Llama of 2 x 32 whose pieces are characters."""
+    folder = tmp_path_factory.mktemp("causal") / "tiny"
+    folder.mkdir()
+    write_causal(folder)
+    return folder
+
+
 def write_csv(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
@@ -180,3 +189,40 @@ def _write_weights(folder: Path, vocab: int) -> None:
         norm(f"{layer}.output.LayerNorm")
     linear("pooler.dense", DIM, DIM)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def write_causal(folder: Path, *, positions: int = 256) -> None:
+    """The files of a Llama; its pieces are two special ones, ASCII's characters and a few Chinese ones."""
+    from dataclasses import replace
+
+    import torch
+    from tokenizers import Tokenizer, decoders, models
+
+    from zaowu.config import AttentionConfig
+    from zaowu.train.rule import from_scratch
+    from zaowu.trunk import families
+    from zaowu.trunk.transformer.encoder import Encoder
+
+    letters = [chr(code) for code in (10, *range(32, 127))] + list("甲乙丙丁子丑寅卯天地人好坏大红")
+    pieces = {piece: number for number, piece in enumerate(["<unk>", "<end>", *letters])}
+    tokenizer = Tokenizer(models.BPE(pieces, [], unk_token="<unk>"))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(["<unk>", "<end>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>", "eos_token": "<end>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    trunk = replace(
+        from_scratch("mini", max_positions=positions, causal=True),
+        dim=DIM,
+        num_layers=LAYERS,
+        ffn_dim=FFN,
+        attention=AttentionConfig(num_heads=4, num_groups=2, bias=False),
+    )
+    facts = {"vocab_size": len(pieces), "pad_id": 1, "position_offset": 0, "start_id": 1, "end_id": 1, "tied": 1}
+    family = families.find("llama")
+    config = family.write_config(trunk, facts, heads=("causal",))
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    torch.manual_seed(0)
+    state = {f"trunk.{name}": tensor for name, tensor in Encoder(trunk).state_dict().items()}
+    state["embedder.tokens.weight"] = torch.randn(len(pieces), DIM) * 0.02
+    families.save_tensors(folder / "model.safetensors", state, family.names(trunk, facts, heads=("causal",)))

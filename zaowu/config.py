@@ -160,6 +160,13 @@ class TextConfig:
     max_tokens: int | None = None  # of one window; None = what the base was trained on
     num_pieces: int = 8000  # from scratch only
     decoder_layers: int | None = None  # of a text that is written; None: as many as read it, of a base at most 6
+    lora: int | None = None  # rank of low-rank adapters, which then learn in place of the base's weights
+    lora_alpha: float | None = None  # they count alpha / rank times; None: twice the rank
+
+    @property
+    def adapters(self) -> tuple[int, float] | None:
+        """Rank and alpha, or None."""
+        return None if self.lora is None else (self.lora, self.lora_alpha or 2.0 * self.lora)
 
 
 @dataclass(frozen=True, kw_only=True)

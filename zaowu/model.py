@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from zaowu.batching.batch import Batch
 from zaowu.config import ModelConfig
+from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.objectives import Objective, Tally
 from zaowu.targets import LossSum, Target, sum_losses
+from zaowu.trunk import adapters
 from zaowu.trunk.transformer.encoder import Encoder
 from zaowu.trunk.transformer.linear import INIT_STD
 
@@ -28,6 +30,7 @@ class Model(nn.Module):
     """
 
     is_sharded = False  # whether this process holds only a part of each weight (`train/parallel`)
+    frozen: frozenset[str] = frozenset()  # names of weights that training leaves as they are (`trunk/adapters`)
 
     def __init__(
         self,
@@ -196,6 +199,27 @@ class Model(nn.Module):
                     owner, _, last = name.rpartition(".")
                     if name in unmade:
                         setattr(embedder.get_submodule(owner), last, buffer)
+
+    def adapt(self, *, rank: int, alpha: float, seed: int) -> None:
+        """From here on adapters of the trunk and the last parts are trained, and nothing else."""
+        adapters.add(self.trunk, rank=rank, alpha=alpha, seed=seed)
+        last = {id(weight) for part in self.last_parts().values() if not getattr(part, "stays", False)
+                for weight in part.parameters()}  # fmt: skip
+        for table in self.embedders.modules():
+            if isinstance(table, TokenEmbedding):
+                table.frozen = True
+                last.discard(id(table.weight))
+        frozen = []
+        for name, weight in self.named_parameters():
+            if id(weight) not in last and not name.endswith(adapters.PARTS):
+                weight.requires_grad_(False)
+                frozen.append(name)
+        self.frozen = frozenset(frozen)
+
+    def merge(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Puts adapters into the weights they stand beside; returns what they were, by the layers of the trunk."""
+        self.frozen = frozenset()
+        return adapters.merge(self.trunk)
 
     @property
     def num_parameters(self) -> int:

@@ -33,6 +33,7 @@ RARE = {
     "head_start": "yes: with a base, the last layer is fitted to what it says before training begins; or no",
     "checkpoint_steps": "steps between two checkpoints, in place of five minutes",
     "max_tokens": "of one window of a long text",
+    "lora_alpha": "how much adapters of --lora count, alpha / rank; default twice the rank",
     "num_pieces": "of a vocabulary from scratch",
     "decoder_layers": "of a target that is a text",
     "beams": "kept at each step where a text is written; 1: the likeliest piece each time",
@@ -59,7 +60,7 @@ RARE_OF_PRETRAINING = {
     "trim_vocab": "auto, or off: a base keeps all its pieces",
 }
 WRITING = ("beams", "length_penalty", "no_repeat")
-READING = ("max_tokens", "num_pieces", "decoder_layers")
+READING = ("max_tokens", "num_pieces", "decoder_layers", "lora_alpha")
 WHOLE = ("accumulate", "evaluate_steps", "shard_tokens", "patience", "checkpoint_steps", "beams", "no_repeat", *READING)
 WORDS = ("optimizer", "schedule", "text_column", "document_column", "trim_vocab")
 SWITCHES = {"yes": True, "no": False, True: True, False: False}
@@ -80,6 +81,8 @@ RANGES = {
     "keep": (1, 1000),
     "max_tokens": (8, 1_000_000),
     "num_pieces": (100, 1_000_000),
+    "lora": (1, 1024),
+    "lora_alpha": (0.001, 100_000),
     "decoder_layers": (1, 512),
     "beams": (1, 64),
     "length_penalty": (-10, 10),

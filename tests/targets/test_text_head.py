@@ -131,7 +131,7 @@ def test_no_piece_is_told_from_itself_or_from_what_comes_behind(target, head):
 
 @pytest.mark.parametrize("beams", [1, 4])
 def test_what_is_written_has_the_score_that_it_is_told_to_have(target, head, beams):
-    pen = Pen(replace(target, write=WriteConfig(beams=beams)), head)
+    pen = Pen(replace(target, write=WriteConfig(beams=beams)), head, head.writer())
     states, mask = sources(4)
     found = pen(states, mask, list("abcd"))
     assert [len(own) for own in found] == [beams] * 4 and [own[0].source for own in found] == list("abcd")
@@ -173,8 +173,8 @@ def test_attention_is_that_of_the_last_block(target, head):
 
 def test_writing_always_ends(target, head):
     with torch.no_grad():
-        head.bias[Pen(target, head).end] = -1e4
-    found = Pen(target, head)(*sources(3), ["", "", ""])
+        head.bias[Pen(target, head, head.writer()).end] = -1e4
+    found = Pen(target, head, head.writer())(*sources(3), ["", "", ""])
     assert all(own[0].cut and own[0].tokens == target.room for own in found)
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from zaowu.bases import hub
 from zaowu.bases.fetch import resolve
-from zaowu.bases.names import describe
+from zaowu.bases.names import describe, published_name
 
-__all__ = ["describe", "pinned", "resolve"]
+__all__ = ["describe", "pinned", "published_name", "resolve"]
 
 
 def pinned(name: str, folder: Path) -> str:

@@ -97,6 +97,14 @@ def listing() -> list[dict[str, Any]]:
     ]
 
 
+def published_name(name_or_folder: str) -> str:
+    """What other libraries call a base: where one of ours was published, else the same name, without a revision."""
+    base = CATALOGUE.get(name_or_folder)
+    if base is not None:
+        return base.origin
+    return name_or_folder.partition("@")[0] if hub.NAME.fullmatch(name_or_folder) else name_or_folder
+
+
 def describe(name_or_folder: str) -> dict[str, str]:
     """Name and licence of a base, for a report; a person's own folder has whatever licence they know of."""
     base = CATALOGUE.get(name_or_folder)

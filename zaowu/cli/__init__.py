@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zaowu.cli.answer import evaluate, predict
 from zaowu.cli.demo import demo
 from zaowu.cli.estimate import app as estimate_app
 from zaowu.cli.flags import (
@@ -30,6 +31,7 @@ from zaowu.cli.flags import (
     Keep,
     Lang,
     Long,
+    Lora,
     OnBadRow,
     Out,
     Overwrite,
@@ -53,7 +55,7 @@ from zaowu.cli.flags import (
 )
 from zaowu.cli.generate import generate
 from zaowu.cli.pretrain import pretrain
-from zaowu.cli.show import bug, fail, print_json, print_table, show_note, usage
+from zaowu.cli.show import bug, fail, print_json, print_table, usage
 from zaowu.errors import Stopped, UserError
 
 app = typer.Typer(
@@ -114,6 +116,7 @@ def fit(
     head: Head = "mean",
     long: Long = "window",
     trim_vocab: TrimVocab = "auto",
+    lora: Lora = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: Rate = None,
@@ -157,6 +160,7 @@ def fit(
         head=head,
         long=long,
         trim_vocab=trim_vocab,
+        lora=lora,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -188,56 +192,8 @@ def _print_run(run: Any, *, as_json: bool) -> None:
             print(line)
 
 
-@app.command()
-def predict(
-    run: Annotated[Path, typer.Argument(help="A folder that 'zaowu fit' wrote.")],
-    what: Annotated[list[str], typer.Argument(metavar="TEXT... | FILE", help="Texts, images, sounds, or one table.")],
-    text: Annotated[bool, typer.Option("--text", help="Take the arguments as texts even if they name a file.")] = False,
-    top: Annotated[int, typer.Option(help="How many classes to show.")] = 1,
-    out: Out = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-) -> None:
-    """What the model says about texts or about every row of a file."""
-    from zaowu.verbs.predict import predict as verb
-
-    result = verb(
-        run, what, text=text, top=top, out=out, quiet=quiet, device=device, precision=precision, threads=threads
-    )
-    if as_json:
-        print_json(result.to_plain())
-    elif out is None:
-        print_table(*result.table())
-    for sentence in result.warnings:
-        show_note(sentence, quiet)
-
-
-@app.command()
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="A folder that 'zaowu fit' wrote.")],
-    path: Annotated[str, typer.Argument(help="A file with the same columns and the true labels.")],
-    on_bad_row: OnBadRow = None,
-    out: Out = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-) -> None:
-    """How good the model and the cheap baselines are on other labelled rows."""
-    from zaowu.verbs.evaluate import evaluate as verb
-
-    result = verb(
-        run, path, on_bad_row=on_bad_row, out=out, quiet=quiet, device=device, precision=precision, threads=threads
-    )
-    if as_json:
-        print_json(result.to_plain())
-    else:
-        for line in result.lines():
-            print(line)
+app.command()(predict)
+app.command()(evaluate)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 COLUMNS, TRAINING, MODEL, COMMON = "Columns and rows", "Training", "Model", "Everywhere"
+EXAMPLES = "In-context examples"
 
 Target = Annotated[
     list[str] | None, typer.Option(help="A column to predict; repeat for several.", rich_help_panel=COLUMNS)
@@ -40,12 +41,21 @@ Size = Annotated[str, typer.Option(help="Of a model from scratch.", rich_help_pa
 Head = Annotated[str, typer.Option(help="mean or first.", rich_help_panel=MODEL)]
 Long = Annotated[str, typer.Option(help="window or truncate, for long texts.", rich_help_panel=MODEL)]
 TrimVocab = Annotated[str, typer.Option(help="auto or off.", rich_help_panel=MODEL)]
+Shots = Annotated[
+    str | None, typer.Option(help="Labelled texts that a causal model is shown.", rich_help_panel=EXAMPLES)
+]
+NumShots = Annotated[int | None, typer.Option(help="At most; default as many as fit.", rich_help_panel=EXAMPLES)]
+ShotTarget = Annotated[str | None, typer.Option("--target", help="Their column of labels.", rich_help_panel=EXAMPLES)]
+Draws = Annotated[int | None, typer.Option(help="Of examples; default 10.", rich_help_panel=EXAMPLES)]
+Lora = Annotated[
+    int | None, typer.Option(help="Rank of adapters that learn in place of a base.", rich_help_panel=MODEL)
+]
 Epochs = Annotated[int | None, typer.Option(help="At most.", rich_help_panel=TRAINING)]
 BatchSize = Annotated[int | None, typer.Option(rich_help_panel=TRAINING)]
 Rate = Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=TRAINING)]
 ClassWeights = Annotated[str, typer.Option(help="none or balanced.", rich_help_panel=TRAINING)]
 Keep = Annotated[int, typer.Option(help="Checkpoints that stay on disk, for --resume.", rich_help_panel=COMMON)]
-TimeLimit = Annotated[str | None, typer.Option(help="Of training, as 90s, 20m or 2h.", rich_help_panel=TRAINING)]
+TimeLimit = Annotated[str | None, typer.Option(help="Of training, as 90s, 20m or 2h.", rich_help_panel=COMMON)]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A rare setting, NAME=VALUE.", rich_help_panel=TRAINING, metavar="NAME=VALUE"),

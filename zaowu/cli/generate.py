@@ -23,6 +23,7 @@ Stop = Annotated[
 OneOf = Annotated[
     list[str] | None, typer.Option(help="An answer to choose from; repeat for all.", rich_help_panel=TEXT)
 ]
+Chat = Annotated[bool, typer.Option("--chat", help="Prompts are what a user says.", rich_help_panel=TEXT)]
 Stream = Annotated[bool, typer.Option(help="Show the text while it is written.", rich_help_panel=TEXT)]
 RepeatPenalty = Annotated[float, typer.Option(help="Above 1: what was there is unlikelier.", rich_help_panel=TEXT)]
 NoRepeat = Annotated[int, typer.Option(help="So many tokens in a row never come twice.", rich_help_panel=TEXT)]
@@ -47,6 +48,7 @@ def generate(
     length_penalty: LengthPenalty = 1.0,
     stop: Stop = None,
     one_of: OneOf = None,
+    chat: Chat = False,
     stream: Stream = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -77,11 +79,11 @@ def generate(
 
         if len(prompts) > 1 or num > 1 or one_of or as_json:
             raise UserError("--stream: expected one prompt and one text, without --one-of or --json.")
-        for piece in pieces(run, prompts[0], config=WriteConfig(**choices), **how):
+        for piece in pieces(run, prompts[0], config=WriteConfig(**choices), chat=chat, **how):
             print(piece, end="", flush=True)
         print()
         return
-    found = verb(run, prompts, num=num, one_of=one_of or (), **choices, **how)
+    found = verb(run, prompts, num=num, one_of=one_of or (), chat=chat, **choices, **how)
     if as_json:
         print_json(found.to_plain())
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import torch
 
 from zaowu.batching.batch import Batch, collate, padded_answers
 from zaowu.batching.order import predict_batches
-from zaowu.evaluate.write import Pen, fingerprint
+from zaowu.evaluate.write import BehindPen, fingerprint, pen_of
 from zaowu.inputs import Inputs, Item
 from zaowu.model import Model
 from zaowu.progress import Bar
+from zaowu.targets.text.behind import joined
 
 
 def predict(
@@ -35,7 +37,8 @@ def predict(
     says of these answers, as `Target.told` reads it.
     """
     told = told or {}
-    pens = {name: Pen(*own) for name, own in model.writers().items() if name not in told}
+    with _at_rest(model):
+        pens = {name: pen_of(*own, model.trunk) for name, own in model.writers().items() if name not in told}
     listed: dict[str, Any] = {
         name: target for name, target in model.targets.items() if target.reads != "pooled" and name not in told
     }
@@ -51,6 +54,7 @@ def predict(
     def read(chosen: list[Item], batch: Batch) -> None:
         shares = np.array([item.share for item in chosen], np.float32)[:, None]
         records = [item.record for item in chosen]
+        answers = {name: batch.targets.pop(name) for name in told}
         for name, raw in model(batch).items() if len(told) + len(pens) < len(model.targets) else ():
             values = raw.float().cpu().numpy()
             if name not in listed:
@@ -60,19 +64,18 @@ def predict(
                 if (words := source.text_item(item)) is not None:
                     kept[name][item.record].append(listed[name].reduce(row[: words.length], words.text, words.places))
         if told:
-            for name, answers in told.items():
-                padded = padded_answers([answers[i] for i in records])
-                batch.targets[name] = torch.from_numpy(padded).to(batch.mask.device)
+            batch.targets |= answers
             for name, sums in model.told(batch).items():
                 np.add.at(outputs[name], records, sums.double().cpu().numpy() * shares)
         if pens:
-            states = model.states(batch)
+            behind = any(isinstance(pen, BehindPen) for pen in pens.values())  # such a target is the only one
+            states = batch.inputs["text"]["ids"] if behind else model.states(batch)
             keys = [fingerprint(source.features(item)) for item in chosen]
             for name, pen in pens.items():
                 for record, texts in zip(records, pen(states, batch.mask, keys), strict=True):
                     kept[name][record].append(texts)
 
-    pass_over(model, source, items, read, label=label, plain=bool(pens))
+    pass_over(model, source, items, read, label=label, told=told, plain=bool(pens))
     for name, target in listed.items():
         outputs[name] = np.empty(num_records, object)
         for record, windows in enumerate(kept[name]):
@@ -87,24 +90,40 @@ def pass_over(
     read: Callable[[list[Item], Batch], None],
     *,
     label: str,
+    told: Mapping[str, Sequence[np.ndarray]] | None = None,
     plain: bool = False,
 ) -> None:
     """Calls `read` with the items in batches of similar length, without dropout and without gradients.
 
+    told: as in `predict`: the answers that the batch has, behind its tokens where the target has them there.
     plain: tensors that `read` makes are not of inference's own kind, which cannot be trained later.
     """
     device = next(model.parameters()).device
     lengths = np.array([item.length for item in items])
+    # Nor may weights be that are put together for a pass (FSDP).
+    fast = not (model.is_sharded or plain)
+    bar = Bar(label, float(lengths.sum()))
+    with _at_rest(model), torch.inference_mode(fast), torch.no_grad(), bar:
+        for index in predict_batches(lengths):
+            chosen = [items[i] for i in index]
+            rows: list[Any] = [source.features(item) for item in chosen]
+            labels = {name: [answers[item.record] for item in chosen] for name, answers in (told or {}).items()}
+            for name in labels:
+                target: Any = model.targets[name]
+                if target.behind:
+                    rows, labels[name] = joined(rows, labels[name])
+            batch = collate(rows, source.specs, numbered=source.numbered).to(device)
+            batch.targets |= {name: torch.from_numpy(padded_answers(own)).to(device) for name, own in labels.items()}
+            read(chosen, batch)
+            bar.advance(float(lengths[index].sum()))
+
+
+@contextmanager
+def _at_rest(model: Model) -> Iterator[None]:
+    """Without dropout, and then as it was."""
     was_training = model.training
     if was_training:
         model.eval()
-    # Nor may weights be that are put together for a pass (FSDP).
-    fast = not (model.is_sharded or plain)
-    with torch.inference_mode(fast), torch.no_grad(), Bar(label, float(lengths.sum())) as bar:
-        for index in predict_batches(lengths):
-            chosen = [items[i] for i in index]
-            rows = [source.features(item) for item in chosen]
-            read(chosen, collate(rows, source.specs, numbered=source.numbered).to(device))
-            bar.advance(float(lengths[index].sum()))
+    yield
     if was_training:
         model.train()

@@ -16,9 +16,11 @@ from zaowu.decode.search import beam_search, one_by_one
 from zaowu.decode.tell import BROKEN
 from zaowu.inputs import Inputs
 from zaowu.model import Model
+from zaowu.targets.text.behind import placed
 from zaowu.trunk.kernels.write import ROWS
 from zaowu.trunk.transformer.decoder.cross import Memory
 from zaowu.trunk.transformer.decoder.writer import Writer
+from zaowu.trunk.transformer.encoder import Encoder
 
 NUM_KEPT = 5  # texts of a record, of more beams
 MOST_SHOWN = 60  # pieces of a text
@@ -29,9 +31,8 @@ Rows = list[tuple[tuple[int, ...], bool]]  # pieces, and whether an end piece en
 class Pen:
     """Writes with one head of a model. target, head: as `Model.writers` gives them; the model must not be training."""
 
-    def __init__(self, target: Any, head: Any) -> None:
-        self.target, self.head = target, head
-        self.writer: Writer = head.writer()
+    def __init__(self, target: Any, head: Any, writer: Writer) -> None:
+        self.target, self.head, self.writer = target, head, writer
         _, self.end = target.pieces.end_pieces()
         self.config = replace(target.write, max_tokens=target.room)
 
@@ -60,18 +61,18 @@ class Pen:
             for own, source in zip(texts, sources, strict=True)
         ]
 
-    def _search(self, states: Tensor, mask: Tensor) -> list[Rows]:
+    def _begun(self, states: Tensor, mask: Tensor) -> tuple[Tensor, Any, list[list[int]], list[int]]:
+        """Logits and state behind the beginnings, what these are, and how many pieces each text may have."""
         num, start = len(states), self.head.start
         ids = torch.full((num, 1), start, device=states.device)
-        memory = Memory(states, mask)
-        logits, state = self.writer.begin(ids, torch.ones_like(ids, dtype=torch.bool), each=self.config.beams,
-                                          memory=memory)  # fmt: skip
-        how: dict[str, Any] = {
-            "beginnings": [[start]] * num,
-            "rooms": [self.config.max_tokens] * num,
-            "ends": (self.end,),
-            "config": self.config,
-        }
+        real, memory = torch.ones_like(ids, dtype=torch.bool), Memory(states, mask)
+        logits, state = self.writer.begin(ids, real, each=self.config.beams, memory=memory)
+        return logits, state, [[start]] * num, [self.config.max_tokens] * num
+
+    def _search(self, states: Tensor, mask: Tensor) -> list[Rows]:
+        logits, state, beginnings, rooms = self._begun(states, mask)
+        num = len(beginnings)
+        how: dict[str, Any] = {"beginnings": beginnings, "rooms": rooms, "ends": (self.end,), "config": self.config}
         if self.config.beams > 1:
             best = beam_search(self.writer.step, state, logits, **how)
             return [[(one.tokens, one.reason == "end") for one in own[:NUM_KEPT]] for own in best]
@@ -96,16 +97,49 @@ class Pen:
         return means
 
 
+class BehindPen(Pen):
+    """Where a causal trunk writes behind what it reads: what it is called with are tokens (B, S), not states."""
+
+    def _begun(self, states: Tensor, mask: Tensor) -> tuple[Tensor, Any, list[list[int]], list[int]]:
+        ids, lengths = states.long(), mask.sum(1).tolist()
+        logits, state = self.writer.begin(ids, mask, each=self.config.beams)
+        prompts = [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
+        context = self.writer.trunk.config.positions.max_positions
+        rooms = [max(1, min(self.config.max_tokens, context - length)) for length in lengths]
+        return logits, state, prompts, rooms
+
+    def _scores(self, states: Tensor, mask: Tensor, told: list[np.ndarray]) -> list[float]:
+        prompts = [row[real].cpu().numpy() for row, real in zip(states, mask, strict=True)]
+        both = [placed(prompt, answer) for prompt, answer in zip(prompts, told, strict=True)]
+        ids, labels = (
+            torch.from_numpy(padded_answers([own[part] for own in both])).long().to(states.device) for part in (0, 1)
+        )
+        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        given = {"mask": ids >= 0, "positions": places, "segments": torch.zeros_like(places)}
+        found = self.writer.trunk(self.writer.table[ids.clamp(min=0)], **given)
+        sums = self.head(found, given["mask"], labels).judge()
+        means: list[float] = (-sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
+        return means
+
+
+def pen_of(target: Any, head: Any, trunk: Encoder) -> Pen:
+    """What writes with the head that `Model.writers` gives, behind the trunk of that model."""
+    if target.behind:
+        return BehindPen(target, head, head.writer(trunk))
+    return Pen(target, head, head.writer())
+
+
 def looked(
     model: Model, source: Inputs, values: Mapping[str, Sequence[Any]], name: str, texts: Sequence[str]
 ) -> list[Any]:
     """For each of a few records what its text looks at, for a person: `source` (T pieces), `written` (U pieces) and
-    `weights` (U lists of T), at most 60 a side. Empty where anything but one row of text is read.
+    `weights` (U lists of T), at most 60 a side. Empty where anything but one row of text is read, and where the answer
+    stands behind it in the same row.
 
     values: column -> B values. name: the target's. texts: B that were written.
     """
     target, head = model.writers()[name]
-    items = source.items(values)
+    items = [] if target.behind else source.items(values)
     if source.alone is None or source.alone is not source.text or len(items) != len(texts) or not len(texts):
         return []
     device, rows = next(model.parameters()).device, [source.features(item) for item in items]

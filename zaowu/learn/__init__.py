@@ -25,6 +25,7 @@ from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.estimate.machine import give_back
 from zaowu.train.labelled import Part, train
 from zaowu.train.loop import Training
+from zaowu.trunk.adapters import Adapters, count
 from zaowu.trunk.transformer.linear import INIT_STD
 
 __all__ = ["Base", "Learned", "Ready", "begun", "check_choices", "choose_device", "fit_targets", "learn", "make_ready",
@@ -51,6 +52,7 @@ class Learned:
     lengths: text.Lengths | None
     threads: int
     from_base: bool = False
+    adapters: Adapters | None = None  # they are in the model's weights already
     predict_rows_per_s: float | None = None
 
     def outputs(self, records: Records, *, label: str = "predicting") -> dict[str, np.ndarray]:
@@ -80,7 +82,7 @@ class Ready:
     """Records made ready to learn from: tokenised and counted, every choice made. No weight is allocated yet.
 
     records, valid: what the items of `part` and `validation` were made of. kept: rows of the base's token table that
-    stay (None: all). settings: with the rule's choices filled in.
+    stay (None: all). settings: with the rule's choices filled in. adapters: rank and alpha of those that learn.
     """
 
     records: Records
@@ -96,6 +98,7 @@ class Ready:
     validation: Part | None
     lengths: text.Lengths | None
     ahead: bool  # heads are fitted to the base's states before the first step
+    adapters: tuple[int, float] | None = None
 
     @property
     def num_pieces_before(self) -> int:
@@ -109,14 +112,26 @@ class Ready:
         """Its parts and sizes, weights as torch allocates them: under `torch.device("meta")` they take no memory."""
         return Model(self.source.groups, self.targets, self.config)
 
+    def num_adapted(self, model: Model) -> int | None:
+        """Weights that learn where adapters do. model: of `new_model`, which need not have memory."""
+        if self.adapters is None:
+            return None
+        last = sum(weight.numel() for part in model.last_parts().values() if not getattr(part, "stays", False)
+                   for weight in part.parameters())  # fmt: skip
+        return last + count(model.trunk, rank=self.adapters[0])
+
     def model(self) -> Model:
         """The model before its first step, on its device."""
         writes = all(target.reads == "states" for target in self.targets.values())
         own = None if self.base else rule.recipe(self.source.kinds, len(self.records), writes=writes)
         std = INIT_STD if own is None else own.init_std
-        return begun(
+        model = begun(
             self.new_model(), self.source.groups, self.settings, base=self.base or self.network, kept=self.kept, std=std
         )
+        if self.adapters is not None:
+            rank, alpha = self.adapters
+            model.adapt(rank=rank, alpha=alpha, seed=self.settings.seed)
+        return model
 
     def learn(self, *, checkpoint: Checkpoint | None = None, label: str = "training") -> Learned:
         """Trains; then the targets are tuned on the validation records."""
@@ -142,6 +157,7 @@ class Ready:
             lengths=self.lengths,
             threads=torch.get_num_threads(),
             from_base=self.base is not None or self.network is not None,
+            adapters=None if self.adapters is None else Adapters(*self.adapters, model.merge()),
         )
         tunes = any(target.reads != "states" for target in self.targets.values())  # else all would be written for it
         if self.valid is not None and tunes and not training.stopped:
@@ -178,8 +194,14 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
     modalities = set(map(modality, kinds.values()))
     base = _chosen_base(config, modalities)
     network = _chosen_network(config, modalities)
+    if config.text.lora is not None and (base is None or base.modality != "text"):
+        raise UserError(
+            f"--lora: adapts a base of texts, and this model reads {', '.join(groups)} and begins with --base "
+            f"{config.text.base}. Leave it out."
+        )
+    behind = base is not None and base.trunk.causal
     tuned = network is not None and any(own.get("frozen") == "no" for own in config.data.column_settings.values())
-    writes = all(column.kind == "text" for column in records.schema.targets)
+    writes = all(column.kind == "text" for column in records.schema.targets) and not behind
     pooled = all(targets.find(column.kind, where="fit").reads == "pooled" for column in records.schema.targets)
     ahead = base is not None and pooled and config.head == "mean" and config.train.head_start
     decode.check(config.write)
@@ -190,6 +212,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         kinds=modalities,
         writes=writes,
         ahead=ahead,
+        adapts=config.text.lora is not None,
     )
     choose_device(settings.device)
     if settings.threads:
@@ -226,11 +249,12 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
             f"{base.folder}: has places for {trunk.positions.max_positions} tokens, and a record has up to "
             f"{source.max_place}. Fit with --base none."
         )
-    answers = shaped(answers, records, source, trunk, config, from_base=base is not None)
+    answers = shaped(answers, records, source, trunk, config, facts=None if base is None else base.facts)
     part = _part(source, records, answers, training=True)
     lengths = source.alone.lengths(part.items, len(records)) if source.alone is source.text is not None else None
     if lengths is not None and lengths.over:
-        treatment = "read in windows, averaged" if lengths.long == "window" else "cut there"
+        how = {"window": "read in windows, averaged", "end": "their beginning is left out"}
+        treatment = how.get(lengths.long, "cut there")
         note(f"{lengths.over} of {len(records)} texts are longer than {lengths.limit} tokens: {treatment}.")
     return Ready(
         records=records,
@@ -246,6 +270,7 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         validation=None if valid is None else _part(source, valid, answers),
         lengths=lengths,
         ahead=ahead,
+        adapters=config.text.adapters,
     )
 
 
@@ -256,6 +281,10 @@ def check_choices(config: FitConfig) -> FitConfig:
     """
     choose_device(config.train.device)
     if config.text.base == "none":
+        if config.text.lora is not None:
+            raise UserError(
+                "--lora: adapts a base, and with --base none there is nothing to adapt. Leave one of them out."
+            )
         rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
         return config
     if read_network(config.text.base) is not None:
@@ -323,6 +352,7 @@ def _fit_inputs(
                 trim=config.text.trim_vocab,
                 max_tokens=min(config.text.max_tokens or most, most),
                 long="truncate" if written else config.text.long,
+                behind=bool(written) and base is not None and base.trunk.causal,
                 num_pieces=config.text.num_pieces,
                 searched=searched,
                 written=written,

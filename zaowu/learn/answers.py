@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zaowu import targets
@@ -70,9 +70,9 @@ def shaped(
     trunk: TrunkConfig,
     config: FitConfig,
     *,
-    from_base: bool,
+    facts: Mapping[str, int] | None,
 ) -> dict[str, Any]:
-    """The same targets; those that write with their pieces and sizes.
+    """The same targets; those that write with their pieces and sizes. facts: of a base's token table.
 
     Raises UserError for choices that nothing can be written with.
     """
@@ -82,16 +82,37 @@ def shaped(
     if config.head == "first":
         raise UserError("--head first: this target is a text, which is written from all states. Leave it out.")
     if trunk.causal:
-        raise UserError(
-            "--base: a language model cannot be the half that reads where a text is written. Use --base none, or an "
-            "encoder."
-        )
+        return {name: _behind(target, records.values(name), source, trunk, config, facts or {}, alone=len(answers) == 1)
+                for name, target in answers.items()}  # fmt: skip
     codec = codec_of(to_write(answers, records), config.text.num_pieces) if source.text is None else source.text.codec
     codec.end_pieces()
-    layers = config.text.decoder_layers or (min(MOST_COPIED, trunk.num_layers) if from_base else trunk.num_layers)
+    layers = config.text.decoder_layers or (
+        min(MOST_COPIED, trunk.num_layers) if facts is not None else trunk.num_layers
+    )
     return {
         name: target.shaped(codec, records.values(name), trunk, layers=layers, write=config.write)
         if name in writers
         else target
         for name, target in answers.items()
     }
+
+
+def _behind(
+    target: Any,
+    labels: Sequence[str | None],
+    source: Inputs,
+    trunk: TrunkConfig,
+    config: FitConfig,
+    facts: Mapping[str, int],
+    *,
+    alone: bool,
+) -> Any:
+    """A text that a causal base writes behind what it reads."""
+    if not alone or source.alone is None or source.alone is not source.text:
+        raise UserError(
+            "--base: a language model writes one text behind another. Leave other columns out with --ignore, or use "
+            "--base none, or an encoder."
+        )
+    found = target.shaped(source.text.codec, labels, trunk, layers=0, write=config.write)
+    room = trunk.positions.max_positions - source.text.max_tokens
+    return found.stands_behind(labels, most=room, tied=bool(facts.get("tied", 1)))

@@ -68,7 +68,8 @@ class Base:
         rows: np.ndarray | None = None
         heads: tuple[str, ...] = ()
         if self.modality == "text":
-            rows, heads = self._rows(groups, kept), tuple(model.objectives)
+            behind = any(target.behind for target, _ in model.writers().values())
+            rows, heads = self._rows(groups, kept), ("causal",) if behind else tuple(model.objectives)
         state = families.load_tensors(
             self.folder / "model.safetensors",
             family.names(self.trunk, self.facts, heads=heads),
@@ -83,6 +84,8 @@ class Base:
             if own.kind == self.modality:
                 fitted = own.fitted(embedder, self.facts) if hasattr(own, "fitted") else embedder
                 state |= {f"embedders.{group}.{name.removeprefix(theirs)}": one for name, one in fitted.items()}
+        if "lm_head.weight" in state and not model.objectives:  # of a target that writes behind what it reads
+            state["heads.0.weight"] = state.pop("lm_head.weight")
         own_state = model.state_dict()
         model.load_state_dict({name: tensor for name, tensor in state.items() if name in own_state}, strict=False)
         if self.trunk.positions.kind == "none" and model.trunk.positions is not None:
@@ -189,8 +192,9 @@ def begun(
     if base is not None:
         base.load(model, groups, kept)
         if isinstance(base, Base):
-            for _, head in model.writers().values():
-                head.begin_as(model.trunk)
+            for target, head in model.writers().values():
+                if not target.behind:
+                    head.begin_as(model.trunk)
         give_back()
     if settings.engine.shard and current().world > 1:
         return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,10 +54,15 @@ def prepare(
     guessers: Mapping[str, Guesser],
     cleaners: Mapping[str, Cleaner] | None = None,
     cross_validate_below: int = 1000,
+    spread: Callable[[Table], Table] | None = None,
 ) -> Prepared:
     """Reads, guesses, cleans and splits. Below `cross_validate_below` records, and without a test file, all of them
-    train the final model and the score comes from folds. Raises UserError for whatever cannot be used."""
-    table = gathered(read(source, on_bad_row=data.on_bad_row), data)
+    train the final model and the score comes from folds. spread: makes records of a table whose rows are none.
+
+    Raises UserError for whatever cannot be used.
+    """
+    table = source if isinstance(source, Table) else read(source, on_bad_row=data.on_bad_row)
+    table = gathered(table if spread is None else spread(table), data)
     group, kinds = _told(table, data)
     schema = schemas.guess(
         table,
@@ -70,8 +75,8 @@ def prepare(
         weight=data.weight,
     )
     whole = clean(table, schema, on_bad_row=data.on_bad_row, cleaners=cleaners)
-    test = _other(data.test, whole, data, cleaners) if data.test else None
-    valid = _other(data.valid, whole, data, cleaners) if data.valid else None
+    test = _other(data.test, whole, data, cleaners, spread) if data.test else None
+    valid = _other(data.valid, whole, data, cleaners, spread) if data.valid else None
     prepared = partial(Prepared, table=table, schema=schema, whole=whole)
     if test is None and valid is None and len(whole) < cross_validate_below:
         places = folds(whole, NUM_FOLDS)
@@ -123,10 +128,17 @@ def gathered(table: Table, data: DataConfig, *, channels: Sequence[str] | None =
     return gather(table, series_id=data.series_id, time=data.time, target=target, channels=channels)
 
 
-def _other(path: str, whole: Records, data: DataConfig, cleaners: Mapping[str, Cleaner] | None) -> Records:
+def _other(
+    path: str,
+    whole: Records,
+    data: DataConfig,
+    cleaners: Mapping[str, Cleaner] | None,
+    spread: Callable[[Table], Table] | None,
+) -> Records:
     """A validation or test file, read as the main source was; labels that training never saw are kept."""
     wanted = {column.name for column in (*whole.schema.inputs, *whole.schema.targets)}
-    table = gathered(read(path, on_bad_row=data.on_bad_row, expect=wanted), data)
+    table = read(path, on_bad_row=data.on_bad_row, expect=wanted)
+    table = gathered(table if spread is None else spread(table), data)
     missing = wanted - set(table.frame.columns)
     if missing:
         raise UserError(

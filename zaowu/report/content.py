@@ -70,7 +70,7 @@ class ReportContent:
     splits: dicts of "side" ("train", "valid", "test"), "rows", "deviation" (the largest difference between a
         class's share there and in all rows, or None).
     lengths: "edges" (n + 1) and "counts" (n) of a histogram of tokens a record, "median", "longest", "limit",
-        "over" (records beyond the limit), "long" ("window" or "truncate").
+        "over" (records beyond the limit), "long" ("window", "truncate" or "end").
     unknown_share: share of characters that no piece of the vocabulary covers.
     base, licence: the pretrained encoder, empty from scratch. num_pieces of num_pieces_before were kept.
 

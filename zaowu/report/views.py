@@ -108,7 +108,7 @@ def long_texts(lengths: dict[str, Any], say: Say) -> list[str]:
         values = {name: say.whole(lengths[name]) for name in ("median", "longest")}
         sentences.append(say("lengths", **values))
     if lengths.get("limit") is not None:
-        how = "truncate" if lengths.get("long") == "truncate" else "window"
+        how = "window" if lengths.get("long") == "window" else "truncate"
         kind = how if lengths.get("over") else "none"
         limit, over = say.whole(lengths["limit"]), say.whole(lengths.get("over"))
         sentences.append(say(f"long.{kind}", limit=limit, over=over))

@@ -16,6 +16,8 @@ from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import Evaluation, compare, evaluate
 from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, cleaners, files_of
+from zaowu.inputs.text.chat import Template
+from zaowu.learn.chats import asked, by_turns, holds_chats
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.records import check, read
@@ -26,6 +28,7 @@ from zaowu.report.content import ReportContent
 from zaowu.report.verdict import verdicts
 from zaowu.run import given
 from zaowu.targets import Prediction, Score, joined, labelled
+from zaowu.trunk.adapters import Adapters
 
 NUM_NAMED = 5  # rows that could not be read
 MANY_UNKNOWN = 0.05  # share of a text that the vocabulary may not know before a person is told
@@ -154,7 +157,8 @@ class Run:
 
     targets: column -> its `Target`. config: as used, nothing left open. content: what the report says.
     facts: versions, data, base, how made.
-    stopped: training was interrupted, and a checkpoint waits in the folder.
+    stopped: training was interrupted, and a checkpoint waits in the folder. adapters: of --lora, which are in the
+    weights, to be saved beside them; None after loading.
     """
 
     schema: Schema
@@ -168,6 +172,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     stopped: bool = False
+    adapters: Adapters | None = None
 
     def predict(self, data: Any) -> Predicted:
         """data: texts, a path, a polars or pandas frame, or anything else that `fit` reads.
@@ -176,7 +181,11 @@ class Run:
         One answer per row, in order; empty texts are answered too, with a warning.
         Raises UserError when the columns that the model reads are not there, and when nothing can be read of them.
         """
+        if self.is_chat:
+            data = asked(data, self.source.text.codec)
         table = self._gathered(given.as_table(data, self.source, expect=self.expected))
+        if self.is_chat:
+            table = asked(table, self.source.text.codec)
         frame = self._columns(table)
         usable = check.clean_inputs(frame, self.schema, table.folder, self._cleaners)
         if usable.problems and usable.blank.all() and not isinstance(data, Table):
@@ -217,6 +226,8 @@ class Run:
 
         Raises UserError when input or target columns are missing, or no row can be used.
         """
+        if self.is_chat and holds_chats(table):
+            table = by_turns(table, Template(self.source.text.codec))
         names = table.frame.columns
         for column in self.targets:
             if column not in names:
@@ -308,6 +319,11 @@ class Run:
             found.append(f"Run: {self.folder}")
             found.append(f"Report: {self.folder / 'report.html'}")
         return found
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it was fitted on chats: what it is asked stands in the template of its tokenizer."""
+        return self.facts.get("chat") is True and self.source.text is not None
 
     @property
     def _cleaners(self) -> dict[str, Callable]:

@@ -91,6 +91,7 @@ def assemble(
         baselines=baselines,
         content=ReportContent(title=f"{prepared.table.source}: {', '.join(learned.targets)}"),
         stopped=learned.training.stopped,
+        adapters=learned.adapters,
     )
     run.content = _content(run, source, prepared, learned, scored, findings, clock, folder=folder)
     run.facts = {

@@ -261,6 +261,9 @@ def language_of(run: Run) -> Language:
         raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
     ((target, head),) = writers.values()
     codec, trunk = target.pieces, run.model.trunk
+    if target.behind:
+        ends = frozenset((codec.end_pieces()[1],))
+        return Language(codec, head.writer(trunk), ends=ends, context=trunk.config.positions.max_positions)
     start, end = codec.end_pieces()
     context = min(run.source.max_tokens, target.most)
     return Language(codec, head.writer(), ends=frozenset((end,)), context=context, encoder=trunk, start=start)

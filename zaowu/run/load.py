@@ -23,6 +23,7 @@ from zaowu.report.content import ANSWER_SHAPES, SHAPES, ReportContent, check_sho
 from zaowu.run import Run
 from zaowu.run.folder import MANIFEST, listed, opened, read_json
 from zaowu.run.save import (
+    OUR_OUTPUT,
     OUR_TOKENS,
     TOKENS,
     TRUNK,
@@ -30,7 +31,7 @@ from zaowu.run.save import (
     in_trunk_folder,
     is_family_of_texts,
     is_of_texts,
-    token_facts,
+    shape_facts,
 )
 from zaowu.targets import find as find_target, load as load_target
 from zaowu.trunk import families, precision as precisions
@@ -50,7 +51,8 @@ def load(folder: str | Path, *, device: str = "cpu", precision: str = "auto") ->
     data, where = opened(folder), str(folder / MANIFEST)
     if data.get("kind") == BASE_KIND:
         raise UserError(
-            f"{folder}: is a base, which answers nothing yet. Make a run of it: zaowu fit DATA --base {folder}"
+            f"{folder}: is a base, which answers nothing yet. Make a run of it: zaowu fit DATA --base {folder}; or "
+            "show a causal one some examples with --shots FILE."
         )
     for part in PARTS:
         if part not in data:
@@ -153,6 +155,13 @@ def _model(
 ) -> Model:
     """Built on the tensors of the files, so that no size in a config can allocate anything by itself."""
     check(config.trunk, where=f"{where}, 'model'")
+    behind = [target for target in targets.values() if target.reads == "states" and target.behind]
+    if behind and (
+        not config.trunk.causal or len(targets) > 1 or source.alone is None or source.alone is not source.text
+    ):
+        raise UserError(
+            f"{where}, 'targets': expected a causal trunk and one text for an answer that stands behind it."
+        )
     if source.max_place > config.trunk.positions.max_positions:
         raise UserError(
             f"{where}, 'inputs': {source.max_place:,} tokens do not fit "
@@ -166,8 +175,7 @@ def _model(
         rest = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         if has_trunk_folder(source, targets, model_type):
             state, path = _published(folder, model_type, source, targets, config, where=where)
-            codec = source.text.codec
-            held = in_trunk_folder(model, model_type, token_facts(codec.num_pieces, codec.pad_id, model_type))
+            held = in_trunk_folder(model, source, model_type)
             rest = {name: shape for name, shape in rest.items() if name not in held}
         state |= _tensors(folder / "model.safetensors", rest)
     else:
@@ -194,19 +202,21 @@ def _published(
     folder: Path, model_type: Any, source: Inputs, targets: dict[str, Any], config: ModelConfig, *, where: str
 ) -> tuple[dict[str, Tensor], Path]:
     """Trunk and token table, and with head first the last layer, from the file that other libraries open too."""
-    family, codec = families.find(model_type, where=where), source.text.codec
-    facts = token_facts(codec.num_pieces, codec.pad_id, model_type)
-    family.write_config(config.trunk, facts, model_type=model_type)  # refuses what its files cannot hold
+    family = families.find(model_type, where=where)
+    facts, heads = shape_facts(source, targets, model_type)
+    family.write_config(config.trunk, facts, model_type=model_type, heads=heads)  # refuses what its files cannot hold
     first = config.head == "first"
     path = folder / "model.safetensors" if first else folder / TRUNK / "model.safetensors"
     state = families.load_tensors(
         path,
-        family.names(config.trunk, facts, classify=first),
+        family.names(config.trunk, facts, classify=first, heads=heads),
         config=config.trunk,
         facts=facts,
         num_classes=sum(target.num_outputs for target in targets.values()) if first else None,
     )
     state[OUR_TOKENS] = state.pop(TOKENS)
+    if "lm_head.weight" in state:
+        state[OUR_OUTPUT] = state.pop("lm_head.weight")
     return state, path
 
 

@@ -18,11 +18,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zaowu import bases
 from zaowu.config import to_plain
 from zaowu.records import schema as schemas
 from zaowu.report.write import write as write_report
 from zaowu.run.folder import MANIFEST, begin, seal, settle, write_json, writing
 from zaowu.trunk import families
+from zaowu.trunk.adapters import Adapters
+from zaowu.trunk.families import peft
 
 if TYPE_CHECKING:
     from zaowu.inputs import Inputs
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     from zaowu.run import Run
 
 TRUNK = "trunk"
+ADAPTER = "adapter"
 TOKENS = "embedder.tokens.weight"  # what a family calls the token table
 OUR_TOKENS = "embedders.text.weight"
+OUR_OUTPUT = "heads.0.weight"
 
 
 def save(run: Run, folder: Path, *, lang: str) -> Path:
@@ -53,6 +58,8 @@ def save(run: Run, folder: Path, *, lang: str) -> Path:
             _write_rest(run, fresh)
         elif run.config.head == "mean":
             _write_sentence_transformers(run, fresh)
+        if run.adapters is not None:
+            _write_adapters(run, run.adapters, fresh / ADAPTER)
         if run.baselines is not None:
             run.baselines.save(fresh)
         write_json(fresh / "metrics.json", asdict(run.content))
@@ -80,8 +87,19 @@ def has_trunk_folder(source: Inputs, targets: Mapping[str, Any], model_type: str
     return (
         source.text is not None
         and is_family_of_texts(model_type)
-        and all(target.reads != "states" for target in targets.values())
+        and all(target.reads != "states" or target.behind for target in targets.values())
     )
+
+
+def shape_facts(source: Inputs, targets: Mapping[str, Any], model_type: str) -> tuple[dict[str, int], tuple[str, ...]]:
+    """What the family of `trunk/` needs to know of its token table, and the output layers that stand there."""
+    codec: Any = source.text.codec
+    facts = token_facts(codec.num_pieces, codec.pad_id, model_type)
+    behind = next((target for target in targets.values() if target.reads == "states" and target.behind), None)
+    if behind is None:
+        return facts, ()
+    start, end = codec.end_pieces()
+    return {**facts, "start_id": start, "end_id": end, "tied": int(behind.tied)}, ("causal",)
 
 
 def codec_of(source: Inputs, targets: Mapping[str, Any]) -> Codec | None:
@@ -114,9 +132,8 @@ def token_facts(num_pieces: int, pad_id: int, model_type: str) -> dict[str, int]
 
 def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
     """`config.json` and `model.safetensors` as the family's own library opens them."""
-    family, codec = families.find(run.model_type), run.source.text.codec
-    facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
-    trunk = run.model.config.trunk
+    family, trunk = families.find(run.model_type), run.model.config.trunk
+    facts, heads = shape_facts(run.source, run.targets, run.model_type)
     only = next(iter(run.targets.values())) if len(run.targets) == 1 else None
     names = () if only is None else only.names
     if not classify or names:  # numbers and mixed answers cannot be said in their config
@@ -126,10 +143,21 @@ def _write_published(run: Run, folder: Path, *, classify: bool) -> None:
             model_type=run.model_type,
             classes=names if classify else None,
             several=only is not None and only.name == "tags",
+            heads=heads,
         )
         write_json(folder / "config.json", config)
     state = published_state(run.model.state_dict())
-    families.save_tensors(folder / "model.safetensors", state, family.names(trunk, facts, classify=classify))
+    families.save_tensors(
+        folder / "model.safetensors", state, family.names(trunk, facts, classify=classify, heads=heads)
+    )
+
+
+def _write_adapters(run: Run, adapters: Adapters, folder: Path) -> None:
+    """For the base as others publish it, whose other weights are not in the folder."""
+    facts, heads = shape_facts(run.source, run.targets, run.model_type)
+    places = families.find(run.model_type).names(run.model.config.trunk, facts, heads=heads)
+    folder.mkdir(exist_ok=True)
+    peft.write(folder, adapters, places, base=bases.published_name(run.config.text.base), causal=bool(heads))
 
 
 def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -142,6 +170,8 @@ def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def one_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The last layers of all targets as one, below one another in their order."""
     places = sorted({int(name.split(".")[1]) for name in state if name.startswith("heads.")})
+    if OUR_OUTPUT in state and "heads.0.bias" not in state:  # of a language model
+        return {"lm_head.weight" if name == OUR_OUTPUT else name: tensor for name, tensor in state.items()}
     if not places:  # pre-trained, for no answer yet
         return state
     whole = {
@@ -150,19 +180,19 @@ def one_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith("heads.")} | whole
 
 
-def in_trunk_folder(run_model: Model, model_type: str, facts: dict[str, int]) -> set[str]:
+def in_trunk_folder(model: Model, source: Inputs, model_type: str) -> set[str]:
     """Names of our tensors that the family's file holds."""
-    places = families.find(model_type).names(run_model.config.trunk, facts, classify=False).values()
-    return {OUR_TOKENS if name == TOKENS else name for place in places for name in place.names}
+    facts, heads = shape_facts(source, model.targets, model_type)
+    places = families.find(model_type).names(model.config.trunk, facts, heads=heads).values()
+    ours = {TOKENS: OUR_TOKENS, "lm_head.weight": OUR_OUTPUT}
+    return {ours.get(name, name) for place in places for name in place.names}
 
 
 def _write_rest(run: Run, folder: Path) -> None:
     """Everything that is not in `trunk/`, under our own names: several groups of columns, or no text at all."""
     state = run.model.state_dict()
     if has_trunk_folder(run.source, run.targets, run.model_type):
-        codec = run.source.text.codec
-        facts = token_facts(codec.num_pieces, codec.pad_id, run.model_type)
-        held = in_trunk_folder(run.model, run.model_type, facts)
+        held = in_trunk_folder(run.model, run.source, run.model_type)
         state = {name: tensor for name, tensor in state.items() if name not in held}
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
 

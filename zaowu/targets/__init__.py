@@ -256,6 +256,7 @@ class StatesTarget(Target, Protocol):
     """
 
     piece: ClassVar[Any]
+    behind: bool  # the trunk itself writes them, behind what it reads, and the head is its output layer
 
     def shaped(self, codec: Any, labels: Sequence, trunk: Any, *, layers: int, write: Any) -> Any:
         """The same target, with its pieces, and with what training labels say about sizes."""

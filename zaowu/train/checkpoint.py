@@ -26,6 +26,7 @@ from zaowu.progress import note
 from zaowu.train.optim import Optimizer
 from zaowu.train.parallel import current, shards
 from zaowu.train.stop import Point
+from zaowu.trunk.adapters import changing, restore
 
 FOLDER = "checkpoint"
 FIELDS = {
@@ -72,7 +73,7 @@ class Checkpoint:
         Called by all ranks. The first one writes; of weights that are spread over the ranks every rank writes its part.
         """
         ranks = current()
-        tensors = {"model": dict(model.state_dict()), "optimizer": optimizer.tensors()}
+        tensors = {"model": changing(model), "optimizer": optimizer.tensors()}
         if best is not None:
             tensors["best"] = best
         spread = shards.is_sharded(tensors["model"])
@@ -205,7 +206,7 @@ def _checked(place: Path) -> dict[str, Any]:
 
 def _fill(model: nn.Module, optimizer: Optimizer, place: Path, state: dict[str, Any]) -> dict[str, Tensor] | None:
     """Weights and moments as they were saved, whole or in parts, into however they are held now; returns the best."""
-    own, weights = model.state_dict(), dict(optimizer.named)
+    own, weights = changing(model), dict(optimizer.named)
 
     def tensors(name: str, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if f"{name}.safetensors" not in state["files"]:
@@ -213,7 +214,7 @@ def _fill(model: nn.Module, optimizer: Optimizer, place: Path, state: dict[str, 
         found = load_file(place / f"{name}.safetensors")
         return {key: shards.spread_as(found[key], like[key]) if key in like else found[key] for key in found}
 
-    model.load_state_dict(tensors("model", own))
+    restore(model, tensors("model", own))
     optimizer.load(tensors("optimizer", weights))
     has_best = any(Path(file).parts[0] in ("best", "best.safetensors") for file in state["files"])
     return tensors("best", own) if has_best else None

@@ -16,6 +16,7 @@ from zaowu.evaluate.predict import predict
 from zaowu.inputs import Inputs, Item
 from zaowu.model import Model
 from zaowu.targets import answered, noise, packed, rank, unpacked
+from zaowu.targets.text.behind import joined
 from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.feed import Judged
@@ -65,6 +66,7 @@ class LabelledFeed:
             if target.reads == "tokens"
         }
         self.told = told_answers(targets, part)
+        self.behind = {name for name in self.told if targets[name].behind}
         beside = [np.array([len(row) for row in rows])[self.records] for rows in self.told.values()]
         self.beside = sum(beside[1:], beside[0]) if beside else None
         self.sizes = self.lengths if self.beside is None else self.lengths + self.beside
@@ -90,11 +92,14 @@ class LabelledFeed:
         index = self.batches(epoch)[number]
         records = self.records[index]
         answers = {name: own[records] for name, own in self.answers.items()}
+        told = {name: [each[i] for i in records] for name, each in self.told.items()}
         chances = chance(self.ids[index], seed=self.seed, epoch=epoch)
-        rows = [
+        rows: list[Any] = [
             self.source.features(self.part.items[i], chance=own) for i, own in zip(index, chances.tolist(), strict=True)
         ]
         mixed = self._mixed(rows, chances)
+        for name in self.behind:
+            rows, told[name] = joined(rows, told[name])
         batch = collate(
             rows,
             self.source.specs,
@@ -114,11 +119,11 @@ class LabelledFeed:
             padded = padded_answers([each[i] for i in index], width=batch.mask.shape[1])
             batch.targets[name] = torch.from_numpy(padded)
             batch.target_mask[name] = torch.from_numpy((padded >= 0).reshape(len(index), -1).any(axis=1))
-        for name, each in self.told.items():
-            padded = padded_answers([each[i] for i in records])
+        for name, own in told.items():
+            padded = padded_answers(own)
             batch.targets[name] = torch.from_numpy(padded.astype(np.int64))
             batch.target_mask[name] = torch.from_numpy((padded >= 0).any(axis=1))
-        batch.by_token = frozenset(self.by_token)
+        batch.by_token = frozenset(self.by_token) | self.behind
         return batch
 
     def _mixed(self, rows: list[Any], chances: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -25,6 +25,7 @@ from zaowu.train.parallel.spread import Passes, give_back, sharded
 from zaowu.train.schedule import rate
 from zaowu.train.stop import Point, best, reason_to_stop
 from zaowu.trunk import precision
+from zaowu.trunk.adapters import changing, restore
 
 CHECKPOINT_EVERY_S = 300.0
 STOPPED = "stopped with Ctrl-C"
@@ -97,7 +98,7 @@ def train(
         training.history.append(point)
         _say(point, config)
         if best(training.history) is point and judge is not None:
-            kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            kept = {name: tensor.clone() for name, tensor in changing(model).items()}
         training.reason = training.reason or run.reason(training.history) or ""
 
     if checkpoint and has_begun:
@@ -149,7 +150,7 @@ def train(
     if model is not whole:
         give_back(model, whole, kept)
     elif kept is not None:
-        model.load_state_dict(kept)
+        restore(model, kept)
     training.num_steps, training.num_tokens, training.num_items = run.step, run.num_tokens, run.num_items
     training.seconds, training.stopped = time.monotonic() - start, training.reason == STOPPED
     return training

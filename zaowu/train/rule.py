@@ -75,6 +75,7 @@ PAIR = Recipe(
     many=Recipe((3, 256, 4), 1024, 1e-3, 64, 30, norm_place="after", init_std=256**-0.5),
 )
 PAIR_SMOOTHING = 0.1
+LORA_LR = 1e-3  # ten times that of all weights: Schulman et al. 2025, "LoRA Without Regret", at any rank
 PAIR_NORM_EPS = 1e-5  # that of published models of this shape
 PAIR_FROM_BASE_LR = 3e-4  # what looks back is fresh and has far to go
 FEW = 1000  # records: below, a base is trained for twice as many epochs
@@ -104,10 +105,12 @@ def fill(
     kinds: Collection[str] = ("text",),
     writes: bool = False,
     ahead: bool = False,
+    adapts: bool = False,
 ) -> TrainConfig:
     """`config` with its open choices (None) made; what the person chose stays. kinds: the modalities that are read.
 
-    writes: the answer is a text. ahead: all heads are fitted to the base's states before the first step.
+    writes: the answer is a text. ahead: all heads are fitted to the base's states before the first step. adapts:
+    adapters learn, not the base's own weights.
     """
     own = None if from_base else recipe(kinds, num_records, writes=writes)
     if own is not None:
@@ -116,7 +119,7 @@ def fill(
     elif from_base:
         epochs = 10 if num_records < FEW and not ahead else 5
         batch_size = 8 if num_records < 500 else 16 if num_records < 4000 else 32
-        lr = PAIR_FROM_BASE_LR if writes else 1e-4
+        lr = LORA_LR if adapts else PAIR_FROM_BASE_LR if writes else 1e-4
         epochs *= 2 if writes else 1
     else:
         epochs = 30 if num_records < 4000 else 12

@@ -11,7 +11,7 @@ from typing import Any
 from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.evaluate.baseline import Baselines
 from zaowu.inputs import cleaners, guessers
-from zaowu.learn import Ready, check_choices, make_ready
+from zaowu.learn import Ready, chats, check_choices, make_ready
 from zaowu.options import OF_THE_MACHINE, checked, fit_choices, refuse_beside_like
 from zaowu.progress import aligned, is_quiet, note, speaking
 from zaowu.records import schema as schemas
@@ -47,6 +47,7 @@ def fit(
     head: str = "mean",
     long: str = "window",
     trim_vocab: str = "auto",
+    lora: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -71,6 +72,8 @@ def fit(
     target: a column, or several that one model answers together. weight: a column of numbers from 0, by which
     records count in training. series_id, time: rows with equal ids are the measurements of one record. columns: name ->
     kind, name -> settings, or "name:kind=text" strings.
+    lora: rank of low-rank adapters (Hu et al. 2021): they and the last layers learn, the base stays as it is; the saved
+    model has them in its weights, and `adapter/` beside them, as peft reads it.
     time_limit: seconds, or "90s", "20m", "2h". keep: checkpoints that stay on disk while it trains.
     settings: rare ones, by name or as "name=value" (`options.RARE` lists them). out: the run's folder; default
     runs/<file name>. like: take all choices from this run, and none beside it. resume: go on with an interrupted run
@@ -85,6 +88,8 @@ def fit(
             config = _repeated(Path(like), config)
         elif config.text.base != "none" and config.text.size != TextConfig.size:
             note("--size has no effect with a base; pass --base none to train from scratch.")
+        if config.text.lora is None and config.text.lora_alpha is not None:
+            note("--set lora_alpha has no effect without --lora.")
         words = language(lang)
         folder, resume = shared_place(out, name=name, overwrite=overwrite, resume=resume, ranks=ranks)
         config = check_choices(config)  # after all that is quick: a base may have to be fetched
@@ -102,12 +107,14 @@ def _repeated(run: Path, given: FitConfig) -> FitConfig:
 def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str) -> Run:
     clock = Clock()
     with clock("read"):
+        source, config, spread = chats.understood(path, config)
         prepared = prepare(
-            path,
+            source,
             config.data,
             guessers=guessers(),
             cleaners=cleaners(),
             cross_validate_below=CROSS_VALIDATE_BELOW,
+            spread=spread,
         )
     with clock("check"):
         findings = find(prepared.parts)
@@ -142,6 +149,8 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
         else:
             learned.tune(outputs, truth)
     run = assemble(path, config, prepared, learned, baselines, scored, findings, clock, folder=folder)
+    if spread is not None:
+        run.facts["chat"] = True
     if ranks.is_first:
         run.save(folder, lang=lang)
     if not run.stopped:  # only now: were the disk full, training could still go on from it

@@ -10,7 +10,9 @@ from typing import Any
 from zaowu import bases, decode
 from zaowu.config import WriteConfig
 from zaowu.errors import UserError
+from zaowu.inputs.text.chat import Template
 from zaowu.learn import choose_device
+from zaowu.learn.chats import said
 from zaowu.progress import note, speaking
 from zaowu.run.language import Language, Text, language_of, open_language
 from zaowu.run.load import is_run, load
@@ -63,6 +65,7 @@ def generate(
     length_penalty: float = 1.0,
     stop: Sequence[str] = (),
     one_of: Sequence[str] = (),
+    chat: bool = False,
     quiet: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -74,7 +77,8 @@ def generate(
 
     Without more said, the likeliest token is taken each time. temperature > 0: drawn, from the `top_k` likeliest, from
     those that have `top_p` of the probability. beams > 1: the likeliest text is searched. num: texts for each prompt.
-    stop: a text ends before the first of these. one_of: nothing is written, these answers are compared.
+    stop: a text ends before the first of these. one_of: nothing is written, these answers are compared. chat: each
+    prompt is what a user says, and stands in the chat template of the tokenizer.
     Writing ends after `max_tokens`, or where the model's context is full.
     Raises UserError for a folder, a prompt or a choice that cannot be used.
     """
@@ -93,6 +97,9 @@ def generate(
         )
         texts, answers = list(_several(prompts)), list(_several(one_of))
         language = _opened(run, config, num=num, device=device, precision=precision, threads=threads)
+        if chat:
+            template = Template(language.codec)
+            texts = [said(template, text) for text in texts]
         if answers:
             shares = language.choose(texts, answers)
             ranked = [sorted(zip(answers, row.tolist(), strict=True), key=lambda one: -one[1]) for row in shares]
@@ -105,6 +112,7 @@ def stream(
     prompt: str,
     *,
     config: WriteConfig | None = None,
+    chat: bool = False,
     quiet: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -116,6 +124,7 @@ def stream(
         if config.beams > 1:
             raise UserError("--stream: with --beams the text is known at the end alone. Leave one of them out.")
         language = _opened(run, config, num=1, device=device, precision=precision, threads=threads)
+        prompt = said(Template(language.codec), prompt) if chat else prompt
         language.prompts([prompt])
     return language.stream(prompt, config)
 

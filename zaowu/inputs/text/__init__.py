@@ -24,6 +24,9 @@ __all__ = ["BaselineFeatures", "Input", "Lengths", "codec_of", "guess"]
 
 KIND = "text"
 LENGTH_BINS = 12
+LONG = ("window", "truncate", "end")
+BEHIND = "end"  # what is kept of a text that an answer stands behind
+SPARE = 4  # pieces of room beside half as many again as the longest answer has
 LEAST_PIECES = 261  # of bytes: all of them, and five special ones
 CHARACTERS_A_PIECE = 40  # of text that a piece is worth: of little text long pieces would be learned by heart
 MAX_TRAIN_WINDOWS = 8  # of one very long record in one epoch
@@ -116,6 +119,7 @@ class Input:
         trim: Literal["auto", "off"] = "auto",
         max_tokens: int = 512,
         long: Literal["window", "truncate"] = "window",
+        behind: bool = False,
         num_pieces: int = 8000,
         searched: str = "",
         written: Sequence[str] = (),
@@ -123,7 +127,8 @@ class Input:
         """Learns the pieces from training values, one sequence per column.
 
         base: a folder with tokenizer files, or None to learn `num_pieces` pieces from the texts alone. written: answers
-        that are texts, which are written with the same pieces.
+        that are texts, which are written with the same pieces. behind: they will stand behind the text in its row,
+        which leaves them room and keeps the text's end where it is too long.
         Returns the input, and which rows of the base's token table it keeps (None = all, in order).
         """
         texts = [text for column in values for text in column] + list(written)
@@ -132,9 +137,12 @@ class Input:
             codec = codec_of(texts, num_pieces) if written else Codec.train(texts, num_pieces=num_pieces)
         else:
             codec = Codec.from_folder(base)
-            if trim == "auto":
+            if trim == "auto" and not behind:
                 codec, kept = codec.trimmed(texts, tight=bool(written))
-        return cls(columns, codec, max_tokens=max_tokens, long=long, searched=searched), kept
+        if behind:
+            longest = max(map(len, codec.bare(written))) + 1
+            max_tokens -= min(longest + longest // 2 + SPARE, max_tokens // 2)
+        return cls(columns, codec, max_tokens=max_tokens, long=BEHIND if behind else long, searched=searched), kept
 
     @property
     def specs(self) -> dict[str, Feature]:
@@ -185,6 +193,10 @@ class Input:
 
     def windows(self, ids: np.ndarray) -> list[np.ndarray]:
         """`ids` (T,) as pieces of at most `max_tokens`, each with its own special pieces; nothing is dropped."""
+        if self.long == BEHIND:  # whatever ends a text would end it before the answer
+            bare = ids[len(self.before) : len(ids) - len(self.after)]
+            row = np.r_[self.before, bare[-(self.max_tokens - len(self.before)) :]].astype(np.int32)
+            return [row if len(row) else np.array([self.codec.pad_id], np.int32)]
         if len(ids) <= self.max_tokens:
             return [ids]
         bare = ids[len(self.before) : len(ids) - len(self.after)]
@@ -245,7 +257,7 @@ class Input:
         columns, max_tokens, long = (state.get(key) for key in ("columns", "max_tokens", "long"))
         if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
             raise UserError(f"{where}: expected a list of column names, got {shorten(repr(columns))}.")
-        if type(max_tokens) is not int or not 8 <= max_tokens <= 1_000_000 or long not in ("window", "truncate"):
+        if type(max_tokens) is not int or not 8 <= max_tokens <= 1_000_000 or long not in LONG:
             raise UserError(f"{where}: expected max_tokens and long, got {shorten([max_tokens, long])}.")
         searched = state.get("searched", "")
         if searched != "" and searched not in columns:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
+CHAT_FILE = "chat_template.jinja"
 MAX_TOKENS = 512  # where the files of a base say nothing
 PROBE = "a 字 \u0378"  # a word, a Chinese character, and one that no vocabulary has
 CHUNK = 2000  # texts tokenised at once: the library works on them in parallel
@@ -75,6 +76,11 @@ class Codec:
             if not isinstance(data[-1], dict):
                 raise UserError(f"{folder / name}: expected an object, got {type(data[-1]).__name__}.")
         spec, settings = data
+        if (folder / CHAT_FILE).is_file():  # where newer libraries keep it
+            try:
+                settings["chat_template"] = (folder / CHAT_FILE).read_text("utf-8")
+            except (OSError, ValueError) as error:
+                raise UserError(f"{folder / CHAT_FILE}: cannot be read ({error}).") from None
         for role in ROLES:  # older files wrap the piece in an object
             if isinstance(settings.get(role), dict):
                 settings[role] = settings[role].get("content")
@@ -96,6 +102,7 @@ class Codec:
             "clean_up_tokenization_spaces": False,
             "model_max_length": self.settings.get("model_max_length", MAX_TOKENS),
             **self.special,
+            **({"chat_template": self.settings["chat_template"]} if "chat_template" in self.settings else {}),
         }
 
     def piece(self, role: str) -> int:

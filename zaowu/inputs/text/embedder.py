@@ -15,7 +15,7 @@ class TokenEmbedding(nn.Module):
     more than the Transformer above it. The leaves of the step wait in `leaves` for the optimizer.
 
     tied: an output layer reads the table as well, so every step touches every row: its gradient is dense, and it is
-    trained like any other weight.
+    trained like any other weight. frozen: it is not trained at all.
     """
 
     def __init__(self, num_pieces: int, dim: int, *, pad_id: int) -> None:
@@ -25,6 +25,7 @@ class TokenEmbedding(nn.Module):
         self.leaves: list[tuple[Tensor, Tensor]] = []  # (rows (U,), their vectors (U, D))
         self.touched_only = False
         self.tied = False
+        self.frozen = False
 
     def initialise(self, generator: torch.Generator) -> None:
         """Normal with deviation 0.02, as BERT; the pad row is zero."""

@@ -20,6 +20,7 @@ from zaowu.inputs.text.embedder import TokenEmbedding
 from zaowu.progress import note
 from zaowu.targets import LossSum, Metric, Mistake, Score
 from zaowu.targets.text import scores
+from zaowu.targets.text.behind import BehindHead
 from zaowu.targets.text.beside import Beside
 from zaowu.targets.text.details import TextDetails, TextPrediction, Written
 from zaowu.targets.text.head import TextHead, Told, decoder_config
@@ -35,13 +36,16 @@ class Known:
     """What is saved of a target. All are 0 before they are known.
 
     layers: of the decoder. most: pieces that an answer can have. longest: those of the longest training answer, the end
-    piece among them. write: how it is written; its `max_tokens` is not looked at.
+    piece among them. behind: a causal trunk writes it behind what it reads (`behind`), and has no decoder; tied: with
+    the input's table as its output layer. write: how it is written; its `max_tokens` is not looked at.
     """
 
     layers: int = 0
     most: int = 0
     longest: int = 0
     label_smoothing: float = SMOOTHING
+    behind: bool = False
+    tied: bool = True
     write: WriteConfig = field(default_factory=WriteConfig)
 
 
@@ -86,6 +90,11 @@ class Text(Known):
         if cut := sum(row[-1] != end for row in rows):
             note(f"{cut:,} of {len(rows):,} answers are longer than {found.most:,} pieces: cut there.")
         return replace(found, longest=max(map(len, rows), default=0))
+
+    def stands_behind(self, labels: Sequence, *, most: int, tied: bool) -> Text:
+        """The same target for a causal trunk, which has room for `most` pieces behind a prompt."""
+        found = replace(self, behind=True, most=most, tied=tied, layers=0)
+        return replace(found, longest=max(map(len, found.answer_tokens(list(found.features(labels)))), default=0))
 
     def equipped(self, codec: Codec) -> Text:
         """The same target with its pieces."""
@@ -149,19 +158,28 @@ class Text(Known):
             for answer, row in zip(answers, rows, strict=True)
         ]
 
-    def head(self, trunk: TrunkConfig, table: TokenEmbedding | None) -> TextHead:
+    def head(self, trunk: TrunkConfig, table: TokenEmbedding | None) -> TextHead | BehindHead:
         """trunk: the shape of what reads. table: of the text that is read, or None."""
+        if self.behind:
+            assert table is not None and trunk.causal
+            return BehindHead(table, tied=self.tied, unwritten=self.unwritten)
         config, codec = self.decoder(trunk), self.pieces
         check(config, where="the decoder")
-        start, end = codec.end_pieces()
+        start, _ = codec.end_pieces()
         return TextHead(
             config,
             table,
             num_pieces=codec.num_pieces,
             pad_id=codec.pad_id,
             start=start,
-            unwritten=[number for number in codec.special_ids if number != end],
+            unwritten=self.unwritten,
         )
+
+    @property
+    def unwritten(self) -> list[int]:
+        """Pieces that no answer may hold."""
+        _, end = self.pieces.end_pieces()
+        return [number for number in self.pieces.special_ids if number != end]
 
     def loss(self, outputs: Told, answers: Tensor, weights: Tensor) -> LossSum:
         """The cross-entropy of each piece. answers: (B, U), negative at padding. weights: (B,)."""

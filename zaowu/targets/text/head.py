@@ -44,7 +44,7 @@ class Told:
     num_rows: B.
     """
 
-    head: TextHead
+    head: Any
     states: Tensor
     labels: Tensor
     rows: Tensor

@@ -88,10 +88,12 @@ class Sizes:
     num_weights: int
     table_rows: int
     touched: np.ndarray
+    adapted: int | None = None  # weights that learn where adapters do; then nothing else does
 
     @property
     def num_dense(self) -> int:
-        return self.num_weights - self.table_rows * self.trunk.dim
+        """That learn at every step."""
+        return self.num_weights - self.table_rows * self.trunk.dim if self.adapted is None else self.adapted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,10 +210,10 @@ def fit_memory(fitting: Fitting, sizes: Sizes, probe: Probe, *, fresh: float) ->
     epoch = fitting.epoch()
     kept = _per_token(probe.train, epoch.length, trunk.num_layers, "bytes") * epoch.num_tokens
     gradients = 4.0 * sizes.num_dense
-    table = 4.0 * sizes.table_rows * trunk.dim
+    table = 4.0 * sizes.table_rows * trunk.dim if sizes.adapted is None else 0.0
     touched = min(table, _pages(sizes.touched, 4 * trunk.dim) * PAGE)
     copies = trunk.num_layers * max(step.copy_bytes for step in probe.train.values())
-    best = weights if len(fitting.valid) else 0.0
+    best = 0.0 if not len(fitting.valid) else weights if sizes.adapted is None else gradients
     working = max(float(kept.max()), gradients)
     twice = best if fitting.epochs > 1 else 0.0  # while new best weights are copied the old ones are there still
     return Memory(
@@ -225,7 +227,8 @@ def fit_memory(fitting: Fitting, sizes: Sizes, probe: Probe, *, fresh: float) ->
 
 def checkpoint_bytes(sizes: Sizes, *, keep: int, validated: bool) -> float:
     """Of the checkpoints on disk while one more is written: weights, two moments, and the best weights so far."""
-    return (keep + 1) * 4.0 * sizes.num_weights * (4 if validated else 3)
+    changing = sizes.num_weights if sizes.adapted is None else sizes.adapted
+    return (keep + 1) * 4.0 * changing * (4 if validated else 3)
 
 
 def _batches(lengths: np.ndarray, order: Sequence[np.ndarray]) -> Batches:

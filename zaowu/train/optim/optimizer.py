@@ -36,7 +36,9 @@ class Optimizer:
         for table in embeddings.values():
             table.touched_only = False
         self.tables = {
-            name: TouchedRows(table, ranks=ranks) for name, table in embeddings.items() if not (dense or table.tied)
+            name: TouchedRows(table, ranks=ranks)
+            for name, table in embeddings.items()
+            if not (dense or table.tied or table.frozen)
         }
         self.named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         self.groups = _groups(self.named, config)

@@ -15,6 +15,7 @@ from zaowu.errors import UserError
 from zaowu.model import Model
 from zaowu.progress import note
 from zaowu.train.parallel.ranks import current
+from zaowu.trunk.adapters import changing, restore
 from zaowu.trunk.transformer.linear import Linear
 
 
@@ -53,9 +54,9 @@ def sharded(model: Model, *, device: str) -> Model:
 def give_back(spread: Model, model: Model, weights: Mapping[str, Tensor] | None) -> None:
     """The weights of a sharded copy, or `weights` of its shape, whole, into `model`, on every rank."""
     whole = {}
-    for name, tensor in (spread.state_dict() if weights is None else weights).items():
+    for name, tensor in (changing(spread) if weights is None else weights).items():
         whole[name] = tensor.full_tensor().cpu() if hasattr(tensor, "full_tensor") else tensor
-    model.load_state_dict(whole)
+    restore(model, whole)
 
 
 class Losses(nn.Module):

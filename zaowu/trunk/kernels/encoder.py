@@ -98,7 +98,7 @@ class Packed:
 
     def _product(self, layers: Sequence[Linear]) -> _Product:
         """Weights as panels, (out / COLUMNS, in / 2, COLUMNS, 2); biases rounded as they are in any other product."""
-        weight = torch.cat([layer.weight.detach().to(torch.bfloat16) for layer in layers])
+        weight = torch.cat([layer.whole.to(torch.bfloat16) for layer in layers])
         panels = weight.view(-1, COLUMNS, weight.shape[1] // 2, 2).transpose(1, 2)
         bias = torch.cat([layer.bias.detach().to(torch.bfloat16).float() for layer in layers])
         return _Product(self._keep(panels), self._keep(bias))

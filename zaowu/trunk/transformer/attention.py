@@ -16,6 +16,7 @@ from zaowu.config import TrunkConfig
 from zaowu.trunk.kernels import attention as kernels
 from zaowu.trunk.kernels.call import Chance
 from zaowu.trunk.transformer.attend import attend
+from zaowu.trunk.transformer.decoder.beginning import Beginning
 from zaowu.trunk.transformer.decoder.cache import Layer
 from zaowu.trunk.transformer.dropout import Coins
 from zaowu.trunk.transformer.layout import Layout
@@ -51,8 +52,12 @@ class SelfAttention(Heads):
         site: int,
         stay_low: bool = False,
         cache: Layer | None = None,
+        behind: tuple[Beginning, int] | None = None,
     ) -> Tensor:
-        """cache: keys and values are kept there; without a layout, `x` is one more token of each of its rows."""
+        """cache: keys and values are kept there; without a layout, `x` is one more token of each of its rows.
+
+        behind: what all rows go on from, and the number of this block.
+        """
         heads, groups = self.num_heads, self.num_groups
         qkv = side_by_side(x, (self.query, self.key, self.value), stay_low=rotation is None)  # (N, (H + 2 G) K)
         if rotation is not None:
@@ -65,7 +70,7 @@ class SelfAttention(Heads):
         if cache is not None:
             cache.fill(qkv[:, heads * (qkv.shape[1] // (heads + 2 * groups)) :], layout)
         counts = {"num_heads": heads, "num_groups": groups}
-        if kernels.fits(qkv, layout, **counts):
+        if behind is None and kernels.fits(qkv, layout, **counts):
             chance = Chance(coins, site, self.dropout)
             seen = kernels.attention(qkv, layout, **counts, chance=chance, dtype=self.output.dtype)
             return self.output(seen, stay_low=stay_low)
@@ -73,5 +78,8 @@ class SelfAttention(Heads):
         toss = None
         if coins is not None and self.dropout:
             toss = coins.for_weights(site, **counts, rate=self.dropout, dtype=x.dtype)
-        seen = attend(q, k, v, bias=layout.bias, toss=toss)
+        if behind is not None:
+            seen = behind[0].attend(behind[1], q, k, v, layout)
+        else:
+            seen = attend(q, k, v, bias=layout.bias, toss=toss)
         return self.output(layout.from_heads(seen.to(self.output.dtype or seen.dtype)), stay_low=stay_low)

@@ -17,6 +17,7 @@ from zaowu.config import TrunkConfig
 from zaowu.trunk.kernels import residual
 from zaowu.trunk.kernels.call import Chance
 from zaowu.trunk.transformer.attention import SelfAttention
+from zaowu.trunk.transformer.decoder.beginning import Beginning
 from zaowu.trunk.transformer.decoder.cache import Cache
 from zaowu.trunk.transformer.decoder.cross import CrossAttention, Memory
 from zaowu.trunk.transformer.dropout import Coins
@@ -68,17 +69,21 @@ class Block(nn.Module):
         coins: Coins | None = None,
         memory: Memory | None = None,
         cache: Cache | None = None,
+        beginning: Beginning | None = None,
     ) -> tuple[Tensor, Tensor]:
         """low: `x`, or its copy in the precision of the matrix products. Returns both for the next block.
 
         memory: the source, in a decoder. cache: where keys and values are kept; without a layout, `x` is one more
-        token of each of its rows.
+        token of each of its rows. beginning: what all rows go on from.
         """
         site = self.first_site
         at = cache.layer(self.index) if cache is not None else None
+        behind = None if beginning is None else (beginning, self.index)
 
         def attend(x: Tensor, *, stay_low: bool = False) -> Tensor:
-            return self.attention(x, layout, rotation=rotation, coins=coins, site=site, stay_low=stay_low, cache=at)
+            return self.attention(
+                x, layout, rotation=rotation, coins=coins, site=site, stay_low=stay_low, cache=at, behind=behind
+            )
 
         def look_back(x: Tensor, *, stay_low: bool = False) -> Tensor:
             assert self.cross is not None

@@ -21,6 +21,7 @@ from zaowu.config import TrunkConfig
 from zaowu.errors import UserError
 from zaowu.trunk.kernels import encoder as kernel
 from zaowu.trunk.transformer.block import OF_DECODER, Block
+from zaowu.trunk.transformer.decoder.beginning import Beginning
 from zaowu.trunk.transformer.decoder.cache import Cache
 from zaowu.trunk.transformer.decoder.cross import Memory
 from zaowu.trunk.transformer.dropout import MAX_RATE, Coins
@@ -65,6 +66,7 @@ class Encoder(nn.Module):
         seed: int | Tensor | None = None,
         memory: Memory | None = None,
         cache: Cache | None = None,
+        beginning: Beginning | None = None,
     ) -> Tensor:
         """States of the real tokens; zeros at padding.
 
@@ -75,6 +77,7 @@ class Encoder(nn.Module):
         integers made from (seed, epoch, record id), which give a record the same coins in any batch. None, or
         a model in `eval` mode: no dropout.
         memory: the source, for a decoder. cache: an empty one to be filled with keys and values, for `step`.
+        beginning: what was read before, and all rows go on from; their positions say so.
         """
         layout = Layout(mask, documents=documents, causal=self.config.causal)
         if not layout.num_tokens:
@@ -84,14 +87,14 @@ class Encoder(nn.Module):
         coins = self._coins(seed, layout)
         places = layout.pack(positions)
         x = self._enter(layout.pack(vectors), places, layout.pack(segments), coins)
-        alone = memory is None and cache is None
+        alone = memory is None and cache is None and beginning is None
         if alone and self._answers_at_once(x, layout):
             assert self._packed is not None
             return layout.unpack(self.exit_norm(self._packed(x, layout)))
         turn = self._turn(places)
         low = x
         for block in self.blocks:
-            run = partial(block, rotation=turn, coins=coins, memory=memory, cache=cache)
+            run = partial(block, rotation=turn, coins=coins, memory=memory, cache=cache, beginning=beginning)
             if self.recompute and torch.is_grad_enabled():
                 x, low = checkpoint(run, x, low, layout, use_reentrant=False, preserve_rng_state=False)
             else:

@@ -22,7 +22,7 @@ class Linear(nn.Linear):
 
     dtype: torch.dtype | None = None  # what the product is computed in; None = the weights' own
     _low: Tensor | None = None
-    _packed: tuple[list[int], Tensor, Tensor | None] | None = None  # versions of the weights, weights, biases
+    _packed: tuple[list[tuple[int, ...]], Tensor, Tensor | None] | None = None  # versions, weights, biases
     # What an optimizer may ask for and do: with `defers`, the gradient of the weights is left in `gradient` as the
     # product made it, in `dtype`, and not in `weight.grad`; where it writes `copy`, the rows of the low weights, along
     # with the weights, it says so with `fresh`, the version of the weights that they equal.
@@ -33,6 +33,27 @@ class Linear(nn.Linear):
     # Weights that are put together for each pass and let go after it (FSDP): their versions say nothing, and a copy
     # that is kept would take the memory that is to be saved.
     comes_and_goes: bool = False
+    lora_a: nn.Parameter | None  # (r, in) and (out, r) of an adapter; where they are, nothing else of it learns
+    lora_b: nn.Parameter | None
+    share: float = 0.0  # of an adapter (`trunk/adapters`): W + share B A is what counts
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        self.register_parameter("lora_a", None)
+        self.register_parameter("lora_b", None)
+
+    @property
+    def whole(self) -> Tensor:
+        """(out, in): the weights with what an adapter adds to them. No gradient."""
+        weight = self.weight.detach()
+        if self.lora_a is None or self.lora_b is None:
+            return weight
+        return torch.addmm(weight, self.lora_b.detach(), self.lora_a.detach(), alpha=self.share)
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Another one whenever any of the weights has changed."""
+        return tuple(weight._version for weight in (self.weight, self.lora_a, self.lora_b) if weight is not None)
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:  # as in `encoder._table`
@@ -47,8 +68,8 @@ class Linear(nn.Linear):
     def low(self, *others: Linear) -> Tensor:
         """The weights, those of `others` below them, in `dtype`, for a product with a gradient: cast at every call.
 
-        In training an optimizer may have written them already (`fresh`); then nothing is cast. The same `others` at
-        every call.
+        In training an optimizer may have written them already (`fresh`); then nothing is cast. Nor are weights that
+        stay as they are beside an adapter, which is left out. The same `others` at every call.
         """
         layers, low = (self, *others), self._low
         if (
@@ -63,8 +84,8 @@ class Linear(nn.Linear):
                 self._low = low
                 for layer, part in zip(layers, low.split([len(weight) for weight in weights]), strict=True):
                     layer.copy = part
-        for layer in layers:
-            layer.fresh = None  # a word counts once: who else writes weights may not raise their version
+        for layer in layers:  # a word counts once: who else writes weights may not raise their version
+            layer.fresh = None if layer.lora_a is None else layer.weight._version
         return low
 
     def packed(self, *others: Linear) -> tuple[Tensor, Tensor | None]:
@@ -74,11 +95,11 @@ class Linear(nn.Linear):
         again where a weight has another version than the one that was packed.
         """
         layers, found = (self, *others), self._packed
-        versions = [layer.weight._version for layer in layers]
+        versions = [layer.version for layer in layers]
         if found is None or found[0] != versions or self.comes_and_goes:
             biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
             bias = torch.cat(biases).to(self.dtype) if biases else None
-            weight = torch.cat([layer.weight.detach().to(self.dtype) for layer in layers])
+            weight = torch.cat([layer.whole.to(self.dtype) for layer in layers])
             if _packs(weight):
                 weight = torch.ops.mkldnn._reorder_linear_weight(weight, TOKENS)
             found = versions, weight, bias
@@ -113,17 +134,40 @@ class Linear(nn.Linear):
 def side_by_side(x: Tensor, layers: Sequence[Linear], *, stay_low: bool = False) -> Tensor:
     """(..., in) -> (..., sum of out): several layers on one input, in low precision as one product."""
     if layers[0].dtype is None:
-        found = [F.linear(x, layer.weight, layer.bias) for layer in layers]
+        found = [_adapted(x, F.linear(x, layer.weight, layer.bias), layer) for layer in layers]
         return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
     if not layers[0].training and not torch.is_grad_enabled():
         rows = _without_gradient(x.flatten(0, -2).to(layers[0].dtype), *layers[0].packed(*layers[1:]))
         rows = rows.view(*x.shape[:-1], sum(layer.out_features for layer in layers))
         return rows if stay_low else rows.float()
-    weights = [layer.weight for layer in layers]
     biases = [layer.bias for layer in layers if layer.bias is not None]
     low = layers[0].low(*layers[1:])
+    if any(layer.lora_a is not None for layer in layers):
+        return _low_adapted(x, low, biases, layers, stay_low=stay_low)
+    weights = [layer.weight for layer in layers]
     y: Tensor = _LowLinear.apply(x, low, stay_low, layers, *weights, *biases)
     return y
+
+
+def _adapted(x: Tensor, y: Tensor, layer: Linear) -> Tensor:
+    """What an adapter adds to y, in the precision of x."""
+    if layer.lora_a is None or layer.lora_b is None:
+        return y
+    return y + F.linear(F.linear(x, layer.lora_a.to(x.dtype)), layer.lora_b.to(x.dtype)) * layer.share
+
+
+def _low_adapted(
+    x: Tensor, low: Tensor, biases: Sequence[Tensor], layers: Sequence[Linear], *, stay_low: bool
+) -> Tensor:
+    """As `_LowLinear` where the weights stay as they are: their gradients are never made."""
+    rows = _Even.apply(x.flatten(0, -2), low.dtype)
+    bias = torch.cat(list(biases)) if biases else None
+    parts = F.linear(rows, low).split([layer.out_features for layer in layers], dim=1)
+    y = torch.cat([_adapted(rows, part, layer) for part, layer in zip(parts, layers, strict=True)], dim=1)
+    y = y[: x.shape[:-1].numel()].view(*x.shape[:-1], len(low))
+    if stay_low:
+        return y if bias is None else y + bias.to(low.dtype)
+    return y.float() if bias is None else y.float() + bias
 
 
 def _without_gradient(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -160,6 +204,20 @@ def _packs(weight: Tensor) -> bool:
     """Whether torch can lay these weights out for its library (oneDNN): built with it, on a processor that it knows."""
     fits = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
     return fits and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+class _Even(torch.autograd.Function):
+    """`even`, with its gradient."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.dtype, ctx.num_rows = rows.dtype, len(rows)  # type: ignore[attr-defined]
+        found = even(rows, dtype)
+        return found.view_as(found) if found is rows else found
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        return grad[: ctx.num_rows].to(ctx.dtype), None  # type: ignore[attr-defined]
 
 
 class _LowLinear(torch.autograd.Function):

@@ -51,6 +51,7 @@ def estimate_fit(
     head: str = "mean",
     long: str = "window",
     trim_vocab: str = "auto",
+    lora: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -110,12 +111,15 @@ def foresee(
     trunk, settings = ready.config.trunk, ready.settings
     every, words = fittings(prepared, ready, config), ready.source.text
     with torch.device("meta"):
-        num_weights = ready.new_model().num_parameters
+        model = ready.new_model()
+        num_weights = model.num_parameters
+        adapted = ready.num_adapted(model)
     sizes = cost.Sizes(
         trunk=trunk,
         num_weights=num_weights,
         table_rows=0 if words is None else words.codec.num_pieces,
-        touched=np.empty(0, np.int32) if words is None else _touched(ready),
+        touched=np.empty(0, np.int32) if words is None or adapted is not None else _touched(ready),
+        adapted=adapted,
     )
     device = choose_device(settings.device)
     dtype = numbers.choose(settings.precision, device)
@@ -189,8 +193,9 @@ def fittings(prepared: Prepared, ready: Ready, config: FitConfig) -> list[cost.F
             num_records=num_records,
             from_base=ready.base is not None,
             kinds=ready.source.kinds,
-            writes=all(target.reads == "states" for target in ready.targets.values()),
+            writes=all(target.reads == "states" and not target.behind for target in ready.targets.values()),
             ahead=ready.ahead,
+            adapts=ready.adapters is not None,
         )
         settings = replace(settings, time_limit=limit)
         found.append(

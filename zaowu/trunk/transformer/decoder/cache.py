@@ -142,10 +142,13 @@ class Layer:
             here = torch.nonzero(cache.lengths // BLOCK == number).squeeze(1)
             lanes = cache.blocks[number][self.index].transpose(0, 1)
             lanes[own[here], :, :, cache.lengths[here] % BLOCK] = kv[here].to(lanes.dtype)
-        found = [self._of(block, number) for number, block in enumerate(cache.blocks)]
-        k, v = torch.cat(found, dim=3).unbind(1)  # (R, G, places, K) each
+        k, v = self.all().unbind(1)  # (R, G, places, K) each
         seen = torch.arange(k.shape[2], device=k.device) <= cache.lengths[:, None]
         return _attend_one(q, k, v, seen)
+
+    def all(self) -> Tensor:
+        """(R, 2, G, places, K): what the rows have, and behind their lengths whatever stands there."""
+        return torch.cat([self._of(block, number) for number, block in enumerate(self.cache.blocks)], dim=3)
 
     def _of(self, block: Tensor, number: int) -> Tensor:
         """(R, 2, G, BLOCK, K): what the rows have in one block."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zaowu.trunk.kernels import write as kernel
+from zaowu.trunk.transformer.decoder.beginning import Beginning
 from zaowu.trunk.transformer.decoder.cache import Cache
 from zaowu.trunk.transformer.decoder.cross import Memory
 from zaowu.trunk.transformer.encoder import Encoder
@@ -69,6 +70,24 @@ class Writer:
         logits = self._stack(x, state, turn)
         state.close()
         return logits, state
+
+    @torch.no_grad()
+    def read_behind(
+        self, state: Cache, ids: Tensor, *, mask: Tensor, positions: Tensor, branches: Tensor, wanted: Tensor
+    ) -> Tensor:
+        """(M, V) logits of the tokens behind M `wanted` places of B texts that all go on from the one row of `state`.
+
+        ids, mask, positions, branches: (B, T), padding behind; positions count from the first token of the beginning,
+        branches as in `Beginning`. wanted: (B, T) bool. The state stays as it is.
+        """
+        states = self.trunk(
+            F.embedding(ids, self.table),
+            mask=mask,
+            positions=positions,
+            segments=torch.zeros_like(positions),
+            beginning=Beginning(state, branches),
+        )
+        return self.logits(states[wanted])
 
     @torch.no_grad()
     def logits(self, states: Tensor) -> Tensor:
