@@ -95,11 +95,15 @@ class Model(nn.Module):
         """
         return self.outputs(self.states(batch, seed=seed), batch, seed=seed)
 
-    def outputs(self, states: Tensor, batch: Batch, *, seed: int | Tensor | None = None) -> dict[str, Any]:
-        """The same from the trunk's states."""
+    def outputs(
+        self, states: Tensor, batch: Batch, *, seed: int | Tensor | None = None, only: str = ""
+    ) -> dict[str, Any]:
+        """The same from the trunk's states. only: of targets that read in that way."""
         found: dict[str, Any] = {}
         pooled: Tensor | None = None
         for (name, target), head in zip(self.targets.items(), self.heads, strict=True):
+            if only not in ("", target.reads):
+                continue
             if target.reads == "tokens":
                 found[name] = head(states)
             elif target.reads == "pooled":
@@ -149,6 +153,12 @@ class Model(nn.Module):
             name: one.count(batch.targets[name], batch.weights * batch.target_mask[name])
             for name, one in everything.items()
         }
+
+    @torch.no_grad()
+    def told(self, batch: Batch) -> dict[str, Tensor]:
+        """Target column -> (B, 3), what is said of the batch's answers, of targets that read states (`Told.judge`)."""
+        own = self.outputs(self.states(batch), batch, only="states")
+        return {name: outputs.judge() for name, outputs in own.items()}
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> dict[str, Tally]:

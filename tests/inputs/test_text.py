@@ -67,6 +67,16 @@ def test_trimming_keeps_what_the_texts_can_be_written_in() -> None:
     assert kept[small.unknown_id] == whole.unknown_id
 
 
+def test_where_texts_are_written_only_used_pieces_and_characters_stay() -> None:
+    whole = unigram(PIECES)
+    loose, _ = whole.trimmed(["体育新闻", "科技 abc", "".join(CYRILLIC)])
+    tight, kept = whole.trimmed(["体育新闻", "科技 abc", "".join(CYRILLIC)], tight=True)
+    assert tight.num_pieces == len(kept) < loose.num_pieces
+    for text in ("体育科技", "abc", "cab", "где"):
+        ids = next(tight.encode([text]))
+        assert tight.unknown_id not in ids and kept[ids].max() < whole.num_pieces
+
+
 def test_a_script_that_was_cut_away_becomes_unknown() -> None:
     small, _ = unigram(PIECES).trimmed(["体育新闻", "科技"])
     assert small.unknown_id in next(small.encode(["где"]))

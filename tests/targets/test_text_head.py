@@ -156,6 +156,21 @@ def test_what_is_written_has_the_score_that_it_is_told_to_have(target, head, bea
         assert found[row][0].score == pytest.approx(float(-sums[0] / sums[1]), abs=1e-4)
 
 
+def test_attention_is_that_of_the_last_block(target, head):
+    states, mask = sources(2)
+    answers = told(target, [LABELS[0], LABELS[2]])
+    found = head.attention(states, mask, answers)
+    assert found.shape == (2, answers.shape[1], 7)
+    real = answers >= 0
+    torch.testing.assert_close(found[real].sum(-1), torch.ones(int(real.sum())))
+    assert (found[1, :, 3:] == 0).all()  # padding of the source
+    with torch.no_grad():  # no matter what the last block looks at, all that it sees is the same
+        head.decoder.blocks[-1].cross.query.weight.zero_()
+        head.decoder.blocks[-1].cross.query.bias.zero_()
+    even = head.attention(states, mask, answers)
+    torch.testing.assert_close(even[0][real[0]], torch.full((int(real[0].sum()), 7), 1 / 7))
+
+
 def test_writing_always_ends(target, head):
     with torch.no_grad():
         head.bias[Pen(target, head).end] = -1e4

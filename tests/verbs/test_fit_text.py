@@ -92,6 +92,10 @@ def test_the_folder_says_what_it_is_and_holds_no_half_for_others(fitted):
     assert {"zaowu.json", "model.safetensors", "tokenizer.json", "report.html"} <= names
     assert "trunk" not in names and "config.json" not in names
     page = (fitted.folder / "report.html").read_text("utf-8")
+    (answer,) = fitted.content.answers
+    looked = answer.written["attention"]
+    assert len(looked) == 3 and all(len(one["weights"]) == len(one["written"]) for one in looked)
+    assert looked[0]["source"][0] == "[CLS]" and looked[0]["written"][-1] == "[SEP]"
     assert "chrF" in page and "BLEU" in page and "answer to the nearest training source" in page
 
 

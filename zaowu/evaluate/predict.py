@@ -66,12 +66,8 @@ def predict(
             batch = collate(rows, source.specs, numbered=source.numbered).to(device)
             shares = np.array([item.share for item in chosen], np.float32)[:, None]
             records = [item.record for item in chosen]
-            for name, own in labels.items():
-                batch.targets[name] = torch.from_numpy(padded_answers(own)).to(device)
-            alone = len(pens) == len(model.targets) and all(isinstance(pen, BehindPen) for pen in pens.values())
-            states = batch.inputs["text"]["ids"] if alone else model.states(batch)
-            for name, raw in ({} if alone else model.outputs(states, batch)).items():
-                values = raw.judge().double().cpu().numpy() if name in told else raw.float().cpu().numpy()
+            for name, raw in model(batch).items() if len(told) + len(pens) < len(model.targets) else ():
+                values = raw.float().cpu().numpy()
                 if name not in listed:
                     np.add.at(outputs[name], records, values * shares)
                     continue
@@ -80,9 +76,18 @@ def predict(
                         kept[name][item.record].append(
                             listed[name].reduce(row[: words.length], words.text, words.places)
                         )
-            for name, pen in pens.items():
-                for record, texts in zip(records, pen(states, batch.mask, list(map(fingerprint, rows))), strict=True):
-                    kept[name][record].append(texts)
+            if told:
+                for name, own in labels.items():
+                    batch.targets[name] = torch.from_numpy(padded_answers(own)).to(device)
+                for name, sums in model.told(batch).items():
+                    np.add.at(outputs[name], records, sums.double().cpu().numpy() * shares)
+            if pens:
+                behind = all(isinstance(pen, BehindPen) for pen in pens.values())
+                states = batch.inputs["text"]["ids"] if behind else model.states(batch)
+                keys = list(map(fingerprint, rows))
+                for name, pen in pens.items():
+                    for record, texts in zip(records, pen(states, batch.mask, keys), strict=True):
+                        kept[name][record].append(texts)
             bar.advance(float(lengths[index].sum()))
     if was_training:
         model.train()

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zaowu.batching.batch import padded_answers
+from zaowu.batching.batch import collate, padded_answers
 from zaowu.decode.search import beam_search, one_by_one
 from zaowu.decode.tell import BROKEN
+from zaowu.inputs import Inputs
+from zaowu.model import Model
 from zaowu.targets.text.behind import placed
 from zaowu.trunk.kernels.write import ROWS
 from zaowu.trunk.transformer.decoder.cross import Memory
@@ -21,6 +23,7 @@ from zaowu.trunk.transformer.decoder.writer import Writer
 from zaowu.trunk.transformer.encoder import Encoder
 
 NUM_KEPT = 5  # texts of a record, of more beams
+MOST_SHOWN = 60  # pieces of a text
 
 Rows = list[tuple[tuple[int, ...], bool]]  # pieces, and whether an end piece ended them
 
@@ -28,8 +31,9 @@ Rows = list[tuple[tuple[int, ...], bool]]  # pieces, and whether an end piece en
 class Pen:
     """Writes with one head of a model. target, head: as `Model.writers` gives them; the model must not be training."""
 
-    def __init__(self, target: Any, head: Any, writer: Writer) -> None:
-        self.target, self.head, self.writer = target, head, writer
+    def __init__(self, target: Any, head: Any, writer: Writer | None = None) -> None:
+        self.target, self.head = target, head
+        self.writer: Writer = head.writer() if writer is None else writer
         _, self.end = target.pieces.end_pieces()
         self.config = replace(target.write, max_tokens=target.room)
 
@@ -123,7 +127,41 @@ def pen_of(target: Any, head: Any, trunk: Encoder) -> Pen:
     """What writes with the head that `Model.writers` gives, behind the trunk of that model."""
     if target.behind:
         return BehindPen(target, head, head.writer(trunk))
-    return Pen(target, head, head.writer())
+    return Pen(target, head)
+
+
+def looked(
+    model: Model, source: Inputs, values: Mapping[str, Sequence[Any]], name: str, texts: Sequence[str]
+) -> list[Any]:
+    """For each of a few records what its text looks at, for a person: `source` (T pieces), `written` (U pieces) and
+    `weights` (U lists of T), at most 60 a side. Empty where anything but one row of text is read, and without a half
+    that looks back.
+
+    values: column -> B values. name: the target's. texts: B that were written.
+    """
+    target, head = model.writers()[name]
+    items = source.items(values)
+    if (
+        target.behind
+        or source.alone is None
+        or source.alone is not source.text
+        or len(items) != len(texts)
+        or not len(texts)
+    ):
+        return []
+    device, rows = next(model.parameters()).device, [source.features(item) for item in items]
+    batch = collate(rows, source.specs, numbered=source.numbered).to(device)
+    answers = target.answer_tokens(list(texts))
+    with torch.no_grad():
+        weights = head.attention(model.states(batch), batch.mask, torch.from_numpy(padded_answers(answers)).to(device))
+    found = []
+    for row, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        read, written = item.features["ids"][:MOST_SHOWN].tolist(), answer[:MOST_SHOWN].tolist()
+        shares = (weights[row, : len(written), : len(read)].double() * 1000).floor() / 1000  # the sum stays below 1
+        found.append(
+            {"source": target.pieces.shown(read), "written": target.pieces.shown(written), "weights": shares.tolist()}
+        )
+    return found
 
 
 def fingerprint(features: Mapping[str, Mapping[str, np.ndarray]]) -> str:

@@ -21,6 +21,7 @@ from zaowu.config import FitConfig
 from zaowu.evaluate import slices
 from zaowu.evaluate.baseline import Baselines
 from zaowu.evaluate.evaluate import evaluate
+from zaowu.evaluate.write import looked
 from zaowu.inputs import Inputs
 from zaowu.learn import Learned
 from zaowu.records.findings import Findings
@@ -36,6 +37,7 @@ from zaowu.train.estimate.machine import peak_memory_mb, processor
 LIBRARIES = ("zaowu", "torch", "numpy", "polars", "tokenizers", "safetensors", "scikit-learn")
 NUM_EXAMPLES = 5
 NUM_MISTAKES = 20
+NUM_LOOKED = 3  # texts whose attention is drawn
 
 
 class Clock:
@@ -212,19 +214,25 @@ def _answer(name: str, run: Run, prepared: Prepared, scored: Scored) -> AnswerCo
             for place, answers in enumerate(shown)
         ],
         slices=_slices(run, records, target, labels, target.per_record(prediction, labels)),
-        written=_written(prediction.texts, labels, texts, records, prepared.train, name)
+        written=_written(run, prediction.texts, labels, texts, records, prepared.train, name)
         if target.reads == "states"
         else None,
     )
 
 
 def _written(
-    predicted: list[str], labels: list[str], texts: list[str], records: Records, train: Records, name: str
+    run: Run, predicted: list[str], labels: list[str], texts: list[str], records: Records, train: Records, name: str
 ) -> dict[str, Any]:
     answers = train.values(name)
     known = labelled(answers)
     training = [answers[place] for place in known.tolist()], train.rows[known].tolist()
-    return shown_texts(predicted, labels, texts, rows=records.rows.tolist(), training=training)
+    found = shown_texts(predicted, labels, texts, rows=records.rows.tolist(), training=training)
+    drawn = [one["row"] for one in found["examples"] if one["group"] == "random"][:NUM_LOOKED]
+    places = np.flatnonzero(np.isin(records.rows, drawn))[:NUM_LOOKED]
+    own = looked(run.model, run.source, records.take(places).inputs, name, [predicted[place] for place in places])
+    return found | {
+        "attention": [{"row": int(records.rows[place]), **one} for place, one in zip(places, own, strict=False)]
+    }
 
 
 def _slices(run: Run, records: Records, target: Any, labels: list, figures: np.ndarray) -> list[dict[str, Any]]:

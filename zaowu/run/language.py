@@ -257,8 +257,7 @@ def language_of(run: Run) -> Language:
     if not writers:
         names = ", ".join(run.targets)
         raise UserError(f"{run.folder}: this run answers {names}, and writes no text. Ask it with 'zaowu predict'.")
-    texts: Any = run.source.text
-    if len(writers) > 1 or texts is None or len(texts.columns) > 1 or run.source.alone is not run.source.text:
+    if len(writers) > 1 or list(run.source.groups) != ["text"] or len(run.source.columns) > 1:
         raise UserError(f"{run.folder}: reads or writes more than one text. Ask it with 'zaowu predict' and a table.")
     ((target, head),) = writers.values()
     codec, trunk = target.pieces, run.model.trunk
@@ -266,7 +265,7 @@ def language_of(run: Run) -> Language:
         ends = frozenset((codec.end_pieces()[1],))
         return Language(codec, head.writer(trunk), ends=ends, context=trunk.config.positions.max_positions)
     start, end = codec.end_pieces()
-    context = min(texts.max_tokens, target.most)
+    context = min(run.source.max_tokens, target.most)
     return Language(codec, head.writer(), ends=frozenset((end,)), context=context, encoder=trunk, start=start)
 
 

@@ -138,7 +138,7 @@ class Input:
         else:
             codec = Codec.from_folder(base)
             if trim == "auto" and not behind:
-                codec, kept = codec.trimmed(texts)
+                codec, kept = codec.trimmed(texts, tight=bool(written))
         if behind:
             longest = max(map(len, codec.bare(written))) + 1
             max_tokens -= min(longest + longest // 2 + SPARE, max_tokens // 2)

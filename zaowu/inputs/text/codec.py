@@ -143,6 +143,15 @@ class Codec:
         text = str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
         return re.sub(JOINED, "", text) if (self.spec.get("model") or {}).get("type") == "WordPiece" else text
 
+    def shown(self, ids: Sequence[int]) -> list[str]:
+        """Each piece as a person sees it: a special one by its name, a part of a character as a dot."""
+        special = set(self.special_ids)
+        found = []
+        for number in ids:
+            words = str(self.tokenizer.id_to_token(number) if number in special else self.tokenizer.decode([number]))
+            found.append("·" if "\ufffd" in words else words)
+        return found
+
     def _unknown(self) -> int:
         """-1, which no text holds, for a tokenizer that can write every text: one of bytes needs no such piece."""
         if "unk_token" not in self.special and _covers_bytes(self.spec):
@@ -206,13 +215,13 @@ class Codec:
             raise UserError(f"{self.where}: the tokenizer file changes a text's pieces when it adds the special ones.")
         return np.asarray(whole[:start], np.int32), np.asarray(whole[start + len(bare) :], np.int32)
 
-    def trimmed(self, texts: Sequence[str]) -> tuple[Codec, np.ndarray | None]:
+    def trimmed(self, texts: Sequence[str], *, tight: bool = False) -> tuple[Codec, np.ndarray | None]:
         """A codec with only the pieces that `texts` and their scripts need, and the old ids it keeps, in order.
 
-        None instead of ids: nothing was cut away.
+        None instead of ids: nothing was cut away. tight: as few as can still spell any word (`trim`).
         """
         used = np.unique(np.concatenate([np.empty(0, np.int32), *self.encode(texts)]))
-        found = trim(self.spec, texts, used=used, special=set(self.special.values()))
+        found = trim(self.spec, texts, used=used, special=set(self.special.values()), tight=tight)
         if found is None:
             return self, None
         spec, kept = found

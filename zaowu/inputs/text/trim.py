@@ -21,12 +21,14 @@ WORTH = 0.9  # cutting less than a tenth away is not worth new ids
 
 
 def trim(
-    spec: dict[str, Any], texts: Sequence[str], *, used: np.ndarray, special: set[str]
+    spec: dict[str, Any], texts: Sequence[str], *, used: np.ndarray, special: set[str], tight: bool = False
 ) -> tuple[dict[str, Any], np.ndarray] | None:
     """The tokenizer file `spec` with fewer pieces, and the (V,) old ids that stay, in their order.
 
     All pieces of the scripts that the texts are written in stay. Of a script that only appears in them (English
     names in Chinese news) the frequent, the short and the used pieces stay, which can still spell any word.
+    tight: of every script only the used pieces and the single characters stay. So it is for a text that is written:
+    each of its pieces is chosen among all.
     used: ids that the texts are made of. special: pieces that always stay, with the added ones.
     None where little would go, or where pieces depend on one another (BPE).
     """
@@ -41,8 +43,10 @@ def trim(
 
     def needed(number: int, piece: str) -> bool:
         scripts = scripts_of(piece)
-        if scripts <= main or piece in always:
+        if piece in always or (not tight and scripts <= main):
             return True
+        if tight:
+            return scripts <= minor and len(piece.strip("▁#")) <= 1
         return scripts <= minor and (number < FREQUENT * len(pieces) or len(piece.strip("▁#")) <= 2)
 
     keep = [number for number, piece in enumerate(pieces) if needed(number, piece)]

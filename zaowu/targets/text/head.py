@@ -119,6 +119,22 @@ class TextHead(nn.Module):
         width = max(1, answers.shape[1])
         return Told(self, rows, answers.flatten()[where].long(), where // width, len(answers))
 
+    @torch.no_grad()
+    def attention(self, states: Tensor, mask: Tensor, answers: Tensor) -> Tensor:
+        """(B, U, S): how much each piece of the answers looks at each state, in the last block."""
+        found: list[Tensor] = []
+
+        def look(cross: Any, given: tuple[Any, ...], more: Any) -> None:
+            found.append(cross.weights(*given[:3]))
+
+        last: Any = self.decoder.blocks[-1]
+        hook = last.cross.register_forward_pre_hook(look, with_kwargs=True)
+        try:
+            self(states, mask, answers)
+        finally:
+            hook.remove()
+        return found[0]
+
     def writer(self) -> Writer:
         """What writes with these weights as they are now; the model must not be training."""
         bias = self.bias.detach().clone()

@@ -45,7 +45,7 @@ def sharded(model: Model, *, device: str) -> Model:
     for block in spread.trunk.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(spread, mesh=mesh)
-    for method in ("total", "judge"):
+    for method in ("total", "judge", "told"):
         register_fsdp_forward_method(spread, method)
     note("Sharded: rows of token tables that a step does not use are decayed with all others, as on one rank.")
     return spread

@@ -49,6 +49,16 @@ class Memory:
 class CrossAttention(Heads):
     """(N, D) -> (N, D): every token looks at all tokens of its source."""
 
+    @torch.no_grad()
+    def weights(self, x: Tensor, layout: Layout, memory: Memory) -> Tensor:
+        """(N, D) -> (B, T, S): how much each token looks at each of its source, the mean over heads; for a person."""
+        (q,) = layout.to_heads(self.query(x), (self.num_heads,))  # (B, H, T, K)
+        (k,) = memory.layout.to_heads(self.key(memory.rows), (self.num_groups,))  # (B, G, S, K)
+        k = k.repeat_interleave(self.num_heads // self.num_groups, dim=1)
+        scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
+        bias = memory.bias(layout)
+        return (scores if bias is None else scores + bias[:, None]).softmax(-1).mean(1)
+
     def forward(
         self,
         x: Tensor,
