@@ -200,21 +200,22 @@ class Model(nn.Module):
                     if name in unmade:
                         setattr(embedder.get_submodule(owner), last, buffer)
 
+    def base_weights(self) -> set[int]:
+        """Ids of the weights that adapters stand beside: of the trunk, of token tables, and of heads that `stays`."""
+        parts = [self.trunk, *(own for own in self.embedders.modules() if isinstance(own, TokenEmbedding))]
+        parts += [part for part in self.last_parts().values() if getattr(part, "stays", False)]
+        return {id(weight) for part in parts for weight in part.parameters()}
+
     def adapt(self, *, rank: int, alpha: float, seed: int) -> None:
-        """From here on adapters of the trunk and the last parts are trained, and nothing else."""
+        """From here on adapters of the trunk are trained, and what no base of texts has: last parts, other columns."""
+        base = self.base_weights()
         adapters.add(self.trunk, rank=rank, alpha=alpha, seed=seed)
-        last = {id(weight) for part in self.last_parts().values() if not getattr(part, "stays", False)
-                for weight in part.parameters()}  # fmt: skip
         for table in self.embedders.modules():
             if isinstance(table, TokenEmbedding):
                 table.frozen = True
-                last.discard(id(table.weight))
-        frozen = []
-        for name, weight in self.named_parameters():
-            if id(weight) not in last and not name.endswith(adapters.PARTS):
-                weight.requires_grad_(False)
-                frozen.append(name)
-        self.frozen = frozenset(frozen)
+        self.frozen = frozenset(name for name, weight in self.named_parameters() if id(weight) in base)
+        for name in self.frozen:
+            self.get_parameter(name).requires_grad_(False)
 
     def merge(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Puts adapters into the weights they stand beside; returns what they were, by the layers of the trunk."""

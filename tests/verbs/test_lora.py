@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +113,34 @@ def test_only_adapters_and_the_last_layer_have_moments(made, tiny_base):
     learned = sum(weight.numel() for _, weight in optimizer.named)
     layers = 2 * (4 * 2 * (32 + 32) + 2 * 2 * (32 + 64))
     assert learned == layers + 2 * 32 + 2 == ready.num_adapted(ready.new_model())
+
+
+def test_other_columns_learn_beside_it(made, tiny_base, tmp_path):
+    """No base knows them: their embedders and the marks of the groups are not left as chance made them."""
+    lines = Path(made[0]).read_text("utf-8").splitlines()
+    rows = [f"{line},{number % 7 / 3}" for number, line in enumerate(lines[1:])]
+    (tmp_path / "both.csv").write_text("text,label,size\n" + "\n".join(rows) + "\n", "utf-8")
+    ready = ready_of((str(tmp_path / "both.csv"), None), tiny_base, lora=2)
+    model = ready.model()
+    learned = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert "marks.weight" in learned and any(name.startswith("embedders.table.") for name in learned)
+    assert not any(name.startswith("embedders.text.") for name in learned)
+    assert ready.num_adapted(ready.new_model()) == sum(model.get_parameter(name).numel() for name in learned)
+    before = model.marks.weight.detach().clone()
+    assert not torch.equal(before, ready.learn().model.marks.weight)
+
+
+def test_the_last_layer_is_fitted_ahead_and_the_base_stays(made, tiny_base):
+    ready = ready_of(made, tiny_base, lora=2)
+    assert ready.ahead
+    base = ready.model().state_dict()
+    learned = ready.learn()
+    first = learned.training.history[0]
+    assert (first.step, first.train_loss) == (0, None) and first.valid["accuracy"] > 0.6
+    after = learned.model.state_dict()
+    layers = {f"trunk.{name}.weight" for name in learned.adapters.pairs}
+    same = {name for name in after if not name.startswith("heads.") and torch.equal(base[name], after[name])}
+    assert {name for name in after if not name.startswith("heads.")} - same <= layers
 
 
 @pytest.mark.parametrize(

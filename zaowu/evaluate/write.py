@@ -31,8 +31,9 @@ Rows = list[tuple[tuple[int, ...], bool]]  # pieces, and whether an end piece en
 class Pen:
     """Writes with one head of a model. target, head: as `Model.writers` gives them; the model must not be training."""
 
-    def __init__(self, target: Any, head: Any, writer: Writer) -> None:
-        self.target, self.head, self.writer = target, head, writer
+    def __init__(self, target: Any, head: Any, writer: Writer | None = None) -> None:
+        self.target, self.head = target, head
+        self.writer: Writer = head.writer() if writer is None else writer
         _, self.end = target.pieces.end_pieces()
         self.config = replace(target.write, max_tokens=target.room)
 
@@ -126,15 +127,15 @@ def pen_of(target: Any, head: Any, trunk: Encoder) -> Pen:
     """What writes with the head that `Model.writers` gives, behind the trunk of that model."""
     if target.behind:
         return BehindPen(target, head, head.writer(trunk))
-    return Pen(target, head, head.writer())
+    return Pen(target, head)
 
 
 def looked(
     model: Model, source: Inputs, values: Mapping[str, Sequence[Any]], name: str, texts: Sequence[str]
 ) -> list[Any]:
     """For each of a few records what its text looks at, for a person: `source` (T pieces), `written` (U pieces) and
-    `weights` (U lists of T), at most 60 a side. Empty where anything but one row of text is read, and where the answer
-    stands behind it in the same row.
+    `weights` (U lists of T), at most 60 a side. Empty where anything but one row of text is read, and without a half
+    that looks back.
 
     values: column -> B values. name: the target's. texts: B that were written.
     """

@@ -116,9 +116,9 @@ class Ready:
         """Weights that learn where adapters do. model: of `new_model`, which need not have memory."""
         if self.adapters is None:
             return None
-        last = sum(weight.numel() for part in model.last_parts().values() if not getattr(part, "stays", False)
-                   for weight in part.parameters())  # fmt: skip
-        return last + count(model.trunk, rank=self.adapters[0])
+        base = model.base_weights()
+        beside = sum(weight.numel() for weight in model.parameters() if id(weight) not in base)
+        return beside + count(model.trunk, rank=self.adapters[0])
 
     def model(self) -> Model:
         """The model before its first step, on its device."""
