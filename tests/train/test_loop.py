@@ -19,7 +19,7 @@ from zaowu.train import loop
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.feed import Judge
 from zaowu.train.labelled import LabelledFeed, Part, item_ids, train
-from zaowu.train.schedule import rate
+from zaowu.train.optim.schedule import rate
 
 WORDS = {"ball": "sport", "goal": "sport", "team": "sport", "chip": "tech", "code": "tech", "data": "tech"}
 CONFIG = TrainConfig(epochs=4, batch_size=8, lr=3e-3, warmup=0.06, patience=9, seed=1)

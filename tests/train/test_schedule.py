@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from zaowu.train.schedule import Shape, rate
+from zaowu.train.optim.schedule import Shape, rate
 
 
 def shares(shape: Shape, *, warmup: float = 0.1) -> list[float]:

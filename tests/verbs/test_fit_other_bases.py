@@ -243,6 +243,8 @@ def test_what_does_not_fit_a_base_of_images_is_refused(tmp_path):
         zaowu.fit(folder, columns=["image:stem=conv"], **choices)
     with pytest.raises(UserError, match="patches of 4 pixels; expected 4 to"):
         zaowu.fit(folder, columns=["image:size=3"], **choices)
+    with pytest.raises(UserError, match="--lora: adapts a base of texts, and this model reads image"):
+        zaowu.fit(folder, lora=2, **choices)
     (tmp_path / "vit" / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"'model\.safetensors' is missing"):
         zaowu.fit(folder, **choices)

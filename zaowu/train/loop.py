@@ -20,9 +20,9 @@ from zaowu.train.diverge import ADVICE, Watch
 from zaowu.train.estimate import pace
 from zaowu.train.feed import Feed, Judge, Judged
 from zaowu.train.optim import Optimizer
+from zaowu.train.optim.schedule import rate
 from zaowu.train.parallel import current
 from zaowu.train.parallel.spread import Passes, give_back, sharded
-from zaowu.train.schedule import rate
 from zaowu.train.stop import Point, best, reason_to_stop
 from zaowu.trunk import precision
 from zaowu.trunk.adapters import changing, restore
