@@ -55,7 +55,6 @@ FLAGS = {
     "column without a kind": (["--column", "text"], "text"),
     "unknown kind": (["--column", "text:kind=txt"], "txt"),
     "kind that is a module": (["--column", "text:kind=os.path"], "os.path"),
-    "target twice": (["--target", "text", "--column", "text:kind=text"], "text"),
     "misspelt base": (["--base", "multilingual-e5-smal"], "multilingual-e5-small"),
     "misspelt size": (["--base", "none", "--size", "minni"], "'mini'"),
     "misspelt head": (["--head", "men"], "--head", "'mean'"),
