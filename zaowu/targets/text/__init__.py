@@ -245,10 +245,12 @@ class Text(Known):
     def differences(
         self, first: TextPrediction, second: TextPrediction, labels: Sequence[str], *, seed: int, resamples: int
     ) -> dict[str, Score]:
-        """First minus second, in each of `metrics`."""
-        return scores.differences(
-            first.texts, second.texts, labels, first.sources, seed=seed, resamples=resamples
-        )  # fmt: skip
+        """First minus second, in each of `metrics`. Rows are one row where both were told the same: what a model has
+        never seen is all the same to it, and not to one that reads words."""
+        both = None
+        if first.sources is not None and second.sources is not None:
+            both = [f"{one} {other}" for one, other in zip(first.sources, second.sources, strict=True)]
+        return scores.differences(first.texts, second.texts, labels, both, seed=seed, resamples=resamples)
 
     def per_record(self, prediction: TextPrediction, labels: Sequence[str]) -> np.ndarray:
         """chrF of each row."""
