@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from zaowu import bases
 from zaowu.run.load import load
 from zaowu.verbs.evaluate import evaluate
 from zaowu.verbs.fit import fit
@@ -132,3 +133,13 @@ def test_the_kind_of_the_answer_may_be_named_and_it_is_no_input_then(table, tmp_
         "linear",
         "boosting",
     ]
+
+
+def test_a_table_without_texts_needs_no_base(monkeypatch, tmp_path):
+    """Nothing is looked for, let alone fetched: the usual base reads texts, and there are none."""
+    monkeypatch.setattr(bases, "resolve", lambda name, **more: pytest.fail(f"{name} was asked for"))
+    run = fit(rows(), **QUICK, out=tmp_path / "run")
+    assert (run.folder / "report.html").is_file()
+    with pytest.raises(pytest.fail.Exception):
+        fit(rows().with_columns(note=pl.lit("a longer text about ") + pl.col("x")), **QUICK,
+            columns=["note:kind=text"], out=tmp_path / "other")  # fmt: skip

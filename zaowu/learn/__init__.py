@@ -19,7 +19,7 @@ from zaowu.learn.answers import fit_targets, searched, shaped, to_write
 from zaowu.learn.base import HF, Base, Network, begun, choose_device, read_base, read_network, trunk_base
 from zaowu.model import Model
 from zaowu.progress import note
-from zaowu.records.records import Records
+from zaowu.records.records import Records, Schema
 from zaowu.train import rule
 from zaowu.train.checkpoint import Checkpoint
 from zaowu.train.estimate.machine import give_back
@@ -275,9 +275,10 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
 
 
 def check_choices(config: FitConfig) -> FitConfig:
-    """Whether base, size and device can be had, before any work; a base that is not here is fetched.
+    """Whether base, size and device can be had, before any work; a base that was named and is not here is fetched.
 
-    Returns the config with the base's revision pinned. Raises UserError naming the flag.
+    Returns the config with its revision pinned; `with_usual_base` does the same for the one that nobody named. Raises
+    UserError naming the flag.
     """
     choose_device(config.train.device)
     if config.text.base == "none":
@@ -287,8 +288,18 @@ def check_choices(config: FitConfig) -> FitConfig:
             )
         rule.from_scratch(config.text.size, max_positions=DEFAULT_TOKENS)
         return config
-    if read_network(config.text.base) is not None:
+    if config.text.base == TextConfig.base or read_network(config.text.base) is not None:
         return config
+    return _with_base(config)
+
+
+def with_usual_base(config: FitConfig, schema: Schema) -> FitConfig:
+    """The usual base, fetched and pinned where a text is read: a table of numbers needs none, and no network."""
+    reads_text = any(column.kind == "text" for column in schema.inputs)
+    return _with_base(config) if config.text.base == TextConfig.base and reads_text else config
+
+
+def _with_base(config: FitConfig) -> FitConfig:
     base = trunk_base(config.text.base)
     if base.trunk.causal and config.head == "first":
         raise UserError(

@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from zaowu import bases
-from zaowu.config import FitConfig
+from zaowu.config import FitConfig, TextConfig
 from zaowu.errors import UserError
 from zaowu.inputs.text.chat import ASSISTANT, COLUMN, Messages, Template, looks_like_chats, messages_of, turns
 from zaowu.inputs.text.codec import Codec
-from zaowu.learn.base import read_base
+from zaowu.learn.base import HF, read_base
 from zaowu.progress import note
 from zaowu.records.read import read
 from zaowu.records.records import Table
@@ -38,7 +38,8 @@ def understood(source: Any, config: FitConfig) -> tuple[Any, FitConfig, Spread |
 
     Else the source as it was or as it was read, the config, and None.
     """
-    if not set(config.data.target) <= {COLUMN, ANSWER} or config.text.base == "none":
+    usual = config.text.base in ("none", TextConfig.base) or config.text.base.startswith(HF)
+    if usual or not set(config.data.target) <= {COLUMN, ANSWER}:
         return source, config, None
     folder = bases.resolve(config.text.base)
     if not read_base(folder).trunk.causal:

@@ -11,7 +11,7 @@ from typing import Any
 from zaowu.config import FitConfig, TextConfig, from_plain
 from zaowu.evaluate.baseline import Baselines
 from zaowu.inputs import cleaners, guessers
-from zaowu.learn import Ready, chats, check_choices, make_ready
+from zaowu.learn import Ready, chats, check_choices, make_ready, with_usual_base
 from zaowu.options import OF_THE_MACHINE, checked, fit_choices, refuse_beside_like
 from zaowu.progress import aligned, is_quiet, note, speaking
 from zaowu.records import schema as schemas
@@ -116,6 +116,7 @@ def _fit(path: Any, config: FitConfig, *, folder: Path, resume: bool, lang: str)
             cross_validate_below=CROSS_VALIDATE_BELOW,
             spread=spread,
         )
+        config = with_usual_base(config, prepared.train.schema)
     with clock("check"):
         findings = find(prepared.parts)
         _announce(prepared, findings)

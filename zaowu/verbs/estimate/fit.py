@@ -14,7 +14,7 @@ import torch
 
 from zaowu.config import FitConfig, TrainConfig
 from zaowu.inputs import Item, cleaners, guessers
-from zaowu.learn import Ready, check_choices, choose_device, make_ready
+from zaowu.learn import Ready, chats, check_choices, choose_device, make_ready, with_usual_base
 from zaowu.options import fit_choices
 from zaowu.progress import speaking
 from zaowu.records import schema as schemas
@@ -77,9 +77,16 @@ def estimate_fit(
         start = monotonic()
         config = fit_choices({**given, **schemas.column_choices(columns)})
         config = check_choices(config)
+        source, config, spread = chats.understood(path, config)
         prepared = prepare(
-            path, config.data, guessers=guessers(), cleaners=cleaners(), cross_validate_below=rule.CROSS_VALIDATE_BELOW
+            source,
+            config.data,
+            guessers=guessers(),
+            cleaners=cleaners(),
+            cross_validate_below=rule.CROSS_VALIDATE_BELOW,
+            spread=spread,
         )
+        config = with_usual_base(config, prepared.train.schema)
         reading = monotonic() - start
         ready = make_ready(prepared.train, prepared.valid, config, known=prepared.whole)
         spent = {"reading": reading, "tokenising": monotonic() - start - reading}
