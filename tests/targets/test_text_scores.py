@@ -5,7 +5,6 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 
-from zaowu.errors import UserError
 from zaowu.targets.text import scores
 
 ENGLISH = [
@@ -167,9 +166,3 @@ def test_rows_can_be_taken():
     figures, rows = scores.Figures.of(predicted, truth), np.array([3, 0])
     own = scores.Figures.of([predicted[row] for row in rows], [truth[row] for row in rows])
     assert figures.take(rows).values() == own.values() and len(figures.take(rows)) == 2
-
-
-def test_without_a_library_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(scores, "find_spec", lambda name: None if name == "sacrebleu" else True)
-    with pytest.raises(UserError, match=r"sacrebleu cannot be imported.*zaowu\[text\]"):
-        scores.score_texts(["a"], ["b"])
