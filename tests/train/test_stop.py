@@ -1,6 +1,7 @@
 """When to stop is a pure function of what was measured."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,13 @@ def test_patience_is_of_the_highest_scores_noise_or_not() -> None:
     assert best(points) is points[4]
 
 
+def test_what_a_base_knew_before_the_first_step_does_not_end_a_training():
+    before, *after = history((0.9, 0.1), (0.5, 1.0), (0.6, 0.9), (0.7, 0.8))
+    start = replace(before, epoch=0, step=0)
+    assert reason_to_stop([start, *after], epochs=9, patience=2) is None
+    assert reason_to_stop([before, *after], epochs=9, patience=2) == "no gain on validation in 3 evaluations"
+
+
 def test_noise_is_the_standard_error_of_a_share_and_nothing_for_what_is_none() -> None:
     category, number = targets.find("category", where="test"), targets.find("number", where="test")
     assert targets.noise(category, {"macro_f1": 0.8}, 100) == pytest.approx(0.04)
@@ -154,5 +162,5 @@ def test_bounds_combine_and_the_first_that_is_met_is_named() -> None:
     assert reason_to_stop(measured(3.0, 2.0), **bounds) is None
     assert reason_to_stop(measured(3.0, 2.0, 1.0), **bounds) == "all 30 steps done"
     assert reason_to_stop(measured(3.0, 0.5), **bounds) == "target reached: validation loss 0.5000"
-    stuck = [Point(0, i, 1.0, 0.1, 1.0, {"loss": 3.0 + i}, rank=(-3.0 - i,)) for i in range(3)]
+    stuck = [Point(0, i, 1.0, 0.1, 1.0, {"loss": 3.0 + i}, rank=(-3.0 - i,)) for i in (1, 2, 3)]
     assert reason_to_stop(stuck, **bounds) == "no gain on validation in 2 evaluations"

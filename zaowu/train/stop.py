@@ -95,11 +95,12 @@ def diverged(history: Sequence[Point]) -> bool:
 
 
 def _out_of_patience(history: Sequence[Point], patience: int | None) -> str | None:
-    if patience is None or not history[-1].rank:
+    learned = [point for point in history if point.step]  # what came before the first step is no gain to wait for
+    if patience is None or not history[-1].rank or not learned:
         return None
     # A gain in any of the numbers is one, noise or not: a hard task moves its loss long before its score.
-    numbers = zip(*(point.rank for point in history), strict=True)  # each over the evaluations
-    highest = [history[max(range(len(own)), key=own.__getitem__)] for own in numbers]
+    numbers = zip(*(point.rank for point in learned), strict=True)  # each over the evaluations
+    highest = [learned[max(range(len(own)), key=own.__getitem__)] for own in numbers]
     gained = max(point.step for point in highest)
     since = sum(point.step > gained for point in history)
     return f"no gain on validation in {since} evaluations" if since >= patience else None
