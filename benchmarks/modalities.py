@@ -13,8 +13,6 @@ not. Every finished cell is a line of --out, and a second call goes on where the
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import time
@@ -27,6 +25,7 @@ import applications
 import numpy as np
 from applications import Source
 from shared import measure
+from shared.cells import in_process, run
 from shared.measure import Rows
 from shared.paired import area_lead
 
@@ -40,22 +39,7 @@ Cells = dict[tuple[str, str, int], dict[str, Any]]  # side, split, seed
 
 def main() -> int:
     args = arguments()
-    args.work.mkdir(parents=True, exist_ok=True)
-    if args.cell:
-        try:
-            print(json.dumps(cell(json.loads(args.cell), args)))
-        except UserError as problem:
-            print(problem, file=sys.stderr)
-            return 2
-        return 0
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)  # of the cells, which are processes of their own
-    out = Rows(args.out)
-    known = {key: value for key, value in measure.machine().items() if key != "accelerate"}
-    print(json.dumps(known))
-    missing = [name for name in args.only or applications.names() if not application(name, out, args)]
-    if missing:
-        print(f"Not measured: {', '.join(missing)}.", file=sys.stderr)
-    return 2 if missing else 0
+    return run(args, args.only or applications.names(), application=application, cell=cell)
 
 
 def arguments() -> argparse.Namespace:
@@ -68,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("runs/modalities-work"), help="for fetched packages")
     parser.add_argument("--limit", type=int, help="rows a side, to try the script")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
+    parser.set_defaults(script=__file__)
     return parser.parse_args()
 
 
@@ -94,13 +79,6 @@ def application(name: str, out: Rows, args: argparse.Namespace) -> bool:
                     return False
     report(name, task, cells)
     return True
-
-
-def in_process(key: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """One cell in a process of its own. Raises RuntimeError when it failed."""
-    command = [sys.executable, __file__, "--cell", json.dumps(key), "--work", str(args.work)]
-    command += ["--data", str(args.data)] if args.data else []
-    return dict(json.loads(measure.succeeded(command, memory=False).output.splitlines()[-1]))
 
 
 def cell(key: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:

@@ -14,8 +14,6 @@ stopped.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import time
@@ -25,30 +23,15 @@ from typing import Any
 
 import writing
 from shared import measure
+from shared.cells import in_process, run
 from shared.measure import Rows
-
-from zaowu.errors import UserError
 
 Cells = dict[tuple[str, int], dict[str, Any]]  # side, seed
 
 
 def main() -> int:
     args = arguments()
-    args.work.mkdir(parents=True, exist_ok=True)
-    if args.cell:
-        try:
-            print(json.dumps(cell(json.loads(args.cell), args)))
-        except UserError as problem:
-            print(problem, file=sys.stderr)
-            return 2
-        return 0
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)  # of the cells, which are processes of their own
-    print(json.dumps({key: value for key, value in measure.machine().items() if key != "accelerate"}))
-    out = Rows(args.out)
-    missing = [name for name in args.only or writing.applications() if not application(name, out, args)]
-    if missing:
-        print(f"Not measured: {', '.join(missing)}.", file=sys.stderr)
-    return 2 if missing else 0
+    return run(args, args.only or writing.applications(), application=application, cell=cell)
 
 
 def arguments() -> argparse.Namespace:
@@ -64,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--settings", nargs="*", default=[], metavar="NAME=VALUE", help="of fit, to try the script")
     parser.add_argument("--no-peer", action="store_true", help="leave the peers out")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
+    parser.set_defaults(script=__file__)
     return parser.parse_args()
 
 
@@ -84,13 +68,6 @@ def application(name: str, out: Rows, args: argparse.Namespace) -> bool:
                 return False
     report(name, task, cells)
     return True
-
-
-def in_process(key: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """One cell in a process of its own. Raises RuntimeError when it failed."""
-    command = [sys.executable, __file__, "--cell", json.dumps(key), "--work", str(args.work)]
-    command += ["--data", *map(str, args.data)] if args.data else []
-    return dict(json.loads(measure.succeeded(command, memory=False).output.splitlines()[-1]))
 
 
 def cell(key: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:

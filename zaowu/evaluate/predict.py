@@ -51,7 +51,7 @@ def predict(
         if name not in listed
     }
 
-    def read(chosen: list[Item], batch: Batch) -> None:
+    def read(chosen: list[Item], rows: list[Any], batch: Batch) -> None:
         shares = np.array([item.share for item in chosen], np.float32)[:, None]
         records = [item.record for item in chosen]
         answers = {name: batch.targets.pop(name) for name in told}
@@ -70,7 +70,7 @@ def predict(
         if pens:
             behind = any(isinstance(pen, BehindPen) for pen in pens.values())  # such a target is the only one
             states = batch.inputs["text"]["ids"] if behind else model.states(batch)
-            keys = [fingerprint(source.features(item)) for item in chosen]
+            keys = list(map(fingerprint, rows))
             for name, pen in pens.items():
                 for record, texts in zip(records, pen(states, batch.mask, keys), strict=True):
                     kept[name][record].append(texts)
@@ -87,13 +87,13 @@ def pass_over(
     model: Model,
     source: Inputs,
     items: Sequence[Item],
-    read: Callable[[list[Item], Batch], None],
+    read: Callable[[list[Item], list[Any], Batch], None],
     *,
     label: str,
     told: Mapping[str, Sequence[np.ndarray]] | None = None,
     plain: bool = False,
 ) -> None:
-    """Calls `read` with the items in batches of similar length, without dropout and without gradients.
+    """Calls `read` with batches of similar length: items, their features and the batch. No dropout, no gradients.
 
     told: as in `predict`: the answers that the batch has, behind its tokens where the target has them there.
     plain: tensors that `read` makes are not of inference's own kind, which cannot be trained later.
@@ -114,7 +114,7 @@ def pass_over(
                     rows, labels[name] = joined(rows, labels[name])
             batch = collate(rows, source.specs, numbered=source.numbered).to(device)
             batch.targets |= {name: torch.from_numpy(padded_answers(own)).to(device) for name, own in labels.items()}
-            read(chosen, batch)
+            read(chosen, rows, batch)
             bar.advance(float(lengths[index].sum()))
 
 
@@ -124,6 +124,8 @@ def _at_rest(model: Model) -> Iterator[None]:
     was_training = model.training
     if was_training:
         model.eval()
-    yield
-    if was_training:
-        model.train()
+    try:
+        yield
+    finally:
+        if was_training:
+            model.train()

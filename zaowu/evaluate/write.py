@@ -92,10 +92,13 @@ class Pen:
 
     def _scores(self, states: Tensor, mask: Tensor, told: list[np.ndarray]) -> list[float]:
         """The mean log probability of the pieces of each text, all of them in one pass."""
-        answers = torch.from_numpy(padded_answers(told)).to(states.device)
-        sums = self.head(states, mask, answers).judge()
+        sums = self._told(states, mask, told).judge()
         means: list[float] = (-sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
         return means
+
+    def _told(self, states: Tensor, mask: Tensor, told: list[np.ndarray]) -> Any:
+        """What the head makes of these pieces, one row of them for each row of states."""
+        return self.head(states, mask, torch.from_numpy(padded_answers(told)).to(states.device))
 
 
 class BehindPen(Pen):
@@ -109,7 +112,7 @@ class BehindPen(Pen):
         rooms = [max(1, min(self.config.max_tokens, context - length)) for length in lengths]
         return logits, state, prompts, rooms
 
-    def _scores(self, states: Tensor, mask: Tensor, told: list[np.ndarray]) -> list[float]:
+    def _told(self, states: Tensor, mask: Tensor, told: list[np.ndarray]) -> Any:
         prompts = [row[real].cpu().numpy() for row, real in zip(states, mask, strict=True)]
         both = [placed(prompt, answer) for prompt, answer in zip(prompts, told, strict=True)]
         ids, labels = (
@@ -118,9 +121,7 @@ class BehindPen(Pen):
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         given = {"mask": ids >= 0, "positions": places, "segments": torch.zeros_like(places)}
         found = self.writer.trunk(self.writer.table[ids.clamp(min=0)], **given)
-        sums = self.head(found, given["mask"], labels).judge()
-        means: list[float] = (-sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
-        return means
+        return self.head(found, given["mask"], labels)
 
 
 def pen_of(target: Any, head: Any, trunk: Encoder) -> Pen:

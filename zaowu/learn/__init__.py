@@ -201,9 +201,9 @@ def make_ready(records: Records, valid: Records | None, config: FitConfig, *, kn
         )
     behind = base is not None and base.trunk.causal
     tuned = network is not None and any(own.get("frozen") == "no" for own in config.data.column_settings.values())
-    writes = all(column.kind == "text" for column in records.schema.targets) and not behind
-    pooled = all(targets.find(column.kind, where="fit").reads == "pooled" for column in records.schema.targets)
-    ahead = base is not None and pooled and config.head == "mean" and config.train.head_start
+    reads = {targets.find(column.kind, where="fit").reads for column in records.schema.targets}
+    writes = reads == {"states"} and not behind
+    ahead = base is not None and reads == {"pooled"} and config.head == "mean" and config.train.head_start
     decode.check(config.write)
     settings = rule.fill(
         config.train,

@@ -73,7 +73,7 @@ def _states(model: Model, source: Inputs, items: Sequence[Item], chosen: np.ndar
     found = np.zeros((len(chosen), model.config.trunk.dim), np.float32)
     own = [item for item in items if place[item.record] >= 0]
 
-    def read(some: list[Item], batch: Batch) -> None:
+    def read(some: list[Item], _: list[Any], batch: Batch) -> None:
         pooled = model.pool(model.states(batch), batch.mask).float().cpu().numpy()
         shares = np.array([item.share for item in some], np.float32)[:, None]
         np.add.at(found, place[[item.record for item in some]], pooled * shares)

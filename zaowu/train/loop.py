@@ -67,12 +67,17 @@ def train(
     whole, start = model, time.monotonic()
     dtype = precision.choose(config.precision, next(model.parameters()).device)
     precision.use(whole, dtype)
-    has_begun = checkpoint is not None and bool(current().told("yes" if checkpoint.exists else ""))
+    ranks = current()
+
+    def is_saved() -> bool:
+        return checkpoint is not None and bool(ranks.told("yes" if checkpoint.exists else ""))
+
+    has_begun = is_saved()
     if begin is not None and not has_begun:
         begin(model)
-    model = sharded(whole, device=config.device) if config.engine.shard and current().world > 1 else whole
+    model = sharded(whole, device=config.device) if config.engine.shard and ranks.world > 1 else whole
     model.trunk.recompute = config.engine.recompute
-    optimizer = Optimizer(model, config, ranks=current())
+    optimizer = Optimizer(model, config, ranks=ranks)
     run = _Run(model, feed, config)
     training, kept, epoch, number = Training(), None, 0, 0  # number: of the next batch in the epoch
     every = config.schedule.evaluate_steps
@@ -88,9 +93,6 @@ def train(
         if checkpoint:
             at = {"epoch": epoch, "batch": number}
             checkpoint.save(model, optimizer, kept, run.state(at, training.history, start))
-
-    def is_saved() -> bool:
-        return checkpoint is not None and bool(run.ranks.told("yes" if checkpoint.exists else ""))
 
     def evaluate() -> None:
         nonlocal kept

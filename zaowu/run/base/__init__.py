@@ -109,17 +109,22 @@ def save(made: Pretrained, content: Pretraining, config: PretrainConfig, folder:
             write_json(fresh / "config.json", their_config)
         places = family.names(made.model.config.trunk, facts(made), heads=tuple(made.objectives))
         families.save_tensors(fresh / "model.safetensors", published_state(made.model.state_dict()), places)
-        write_json(fresh / "metrics.json", asdict(content))
-        with (fresh / "log.jsonl").open("w", encoding="utf-8") as log:
-            log.writelines(json.dumps(asdict(point)) + "\n" for point in content.history)
         write_report(content, fresh / "report.html", lang=lang)
-        manifest = {
-            "kind": BASE_KIND,
-            "model_type": made.model_type,
-            "objectives": list(made.objectives),
-            "model": to_plain(made.model.config),
-            "config": to_plain(config),
-        }
-        seal(fresh, manifest)
+        finish(fresh, made, content, config)
     settle(folder)
     return Base(folder, content, stopped=made.training.stopped)
+
+
+def finish(fresh: Path, made: Pretrained, content: Pretraining, config: PretrainConfig) -> None:
+    """What every base has beside its weights and its report: figures, log, and the manifest, last."""
+    write_json(fresh / "metrics.json", asdict(content))
+    with (fresh / "log.jsonl").open("w", encoding="utf-8") as log:
+        log.writelines(json.dumps(asdict(point)) + "\n" for point in content.history)
+    manifest = {
+        "kind": BASE_KIND,
+        "model_type": made.model_type,
+        "objectives": list(made.objectives),
+        "model": to_plain(made.model.config),
+        "config": to_plain(config),
+    }
+    seal(fresh, manifest)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zaowu.config import PretrainConfig, to_plain
+from zaowu.config import PretrainConfig
 from zaowu.learn.base import EMBEDDERS, PREPROCESSOR
 from zaowu.learn.corpus import Pretrained
 from zaowu.learn.patches import Media
 from zaowu.options import pretrain_words
 from zaowu.report.pretraining import Pretraining, Source
 from zaowu.report.pretraining.page import write as write_report
-from zaowu.run.base import Base
-from zaowu.run.folder import begin, seal, settle, write_json, writing
-from zaowu.run.load import BASE_KIND
+from zaowu.run.base import Base, finish
+from zaowu.run.folder import begin, settle, write_json, writing
 from zaowu.train.estimate import cost
 from zaowu.train.estimate.machine import peak_memory_mb
 from zaowu.train.estimate.result import WATTS
@@ -43,18 +40,8 @@ def save(made: Pretrained, content: Pretraining, config: PretrainConfig, folder:
             for name, tensor in made.model.state_dict().items()
         }
         families.save_tensors(fresh / "model.safetensors", state, family.names(trunk, made.facts))
-        write_json(fresh / "metrics.json", asdict(content))
-        with (fresh / "log.jsonl").open("w", encoding="utf-8") as log:
-            log.writelines(json.dumps(asdict(point)) + "\n" for point in content.history)
         write_report(content, fresh / "report.html", lang=lang)
-        manifest = {
-            "kind": BASE_KIND,
-            "model_type": made.model_type,
-            "objectives": list(made.objectives),
-            "model": to_plain(made.model.config),
-            "config": to_plain(config),
-        }
-        seal(fresh, manifest)
+        finish(fresh, made, content, config)
     settle(folder)
     return Base(folder, content, stopped=made.training.stopped)
 
